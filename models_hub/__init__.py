@@ -1,0 +1,1 @@
+"""Networks, weights, stages and training of Articulate, free of any host."""

@@ -1,0 +1,1 @@
+"""Measurements against real footage, and benchmarks of the whole run."""

@@ -1,0 +1,1 @@
+"""One network per file, plain torch; nothing here knows of hosts, files or sockets."""

@@ -1,0 +1,1 @@
+"""What each graph node does, as functions and generators on tensors."""

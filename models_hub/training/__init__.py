@@ -1,0 +1,1 @@
+"""Data sets, losses and fit loops that made the embedded weights."""

@@ -1,0 +1,1 @@
+"""The graph nodes, one file per stage."""

@@ -1,0 +1,1 @@
+"""Workflow files, and the runner that executes them without ComfyUI."""
