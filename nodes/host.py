@@ -1,0 +1,126 @@
+"""The host that the nodes live in: ComfyUI, or the stand-in of `standin/` when a script runs the graph.
+
+All other modules take the node interface and the host's services from here and never ask which one it is.
+"""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..models_hub.types import Progress
+
+INSIDE_COMFYUI = "comfy_api" in sys.modules
+"""ComfyUI has loaded its node interface long before it loads any pack; a script has not."""
+
+if INSIDE_COMFYUI:
+    from comfy_api.latest import ComfyExtension, Input, Types, io, ui
+
+    VideoInput, VideoComponents = Input.Video, Types.VideoComponents
+else:
+    from .standin import ComfyExtension, Types, VideoComponents, VideoInput, io, ui
+
+__all__ = [
+    "INSIDE_COMFYUI",
+    "ComfyExtension",
+    "Types",
+    "VideoComponents",
+    "VideoInput",
+    "host_progress",
+    "intermediate_device",
+    "io",
+    "models_folders",
+    "ui",
+    "weights_choices",
+    "weights_file",
+]
+
+
+def host_progress(total: int, node_id: str | None = None) -> Progress:
+    """A progress callback for the running node; it is also the place where a run can be cancelled.
+
+    Call it with (done, in all), or with a third argument, a frame (H, W, 3) in 0..1, which ComfyUI shows live.
+
+    Args:
+        total: steps in all, usually frames; a later call may correct it.
+        node_id: the node whose bar moves; None means the one that is executing.
+    """
+    return _comfyui_progress(total, node_id) if INSIDE_COMFYUI else _terminal_progress(total)
+
+
+def _comfyui_progress(total: int, node_id: str | None) -> Progress:
+    from comfy.model_management import throw_exception_if_processing_interrupted
+    from comfy.utils import ProgressBar
+
+    bar = ProgressBar(total, node_id=node_id)
+
+    def progress(done: int, in_all: int, frame: torch.Tensor | None = None) -> None:
+        throw_exception_if_processing_interrupted()
+        bar.update_absolute(done, in_all, None if frame is None else ("JPEG", _as_pillow(frame), 512))
+
+    return progress
+
+
+def _as_pillow(frame: torch.Tensor) -> Any:
+    from PIL import Image
+
+    return Image.fromarray((frame.detach().cpu().clamp(0, 1) * 255).round().to(torch.uint8).numpy())
+
+
+def _terminal_progress(total: int) -> Progress:
+    from tqdm import tqdm
+
+    from .standin.execution import execution
+
+    run = execution()
+    bar = tqdm(total=total, desc=run.node_title or None, unit="", disable=run.quiet or None, leave=True)
+
+    def progress(done: int, in_all: int, frame: torch.Tensor | None = None) -> None:
+        bar.total = in_all
+        bar.update(done - bar.n)
+        if done >= in_all:
+            bar.close()
+
+    return progress
+
+
+def models_folders(stage: str) -> list[Path]:
+    """Folders that may hold weights files for a stage, in the order in which they are searched.
+
+    In ComfyUI: the folders registered as `articulate` (models/articulate and extra_model_paths); in a script:
+    models/articulate below the current directory.
+    """
+    if INSIDE_COMFYUI:
+        import folder_paths
+
+        if "articulate" not in folder_paths.folder_names_and_paths:
+            default = str(Path(folder_paths.models_dir) / "articulate")
+            folder_paths.folder_names_and_paths["articulate"] = ([default], {".safetensors"})
+        roots = [Path(root) for root in folder_paths.get_folder_paths("articulate")]
+    else:
+        roots = [Path("models") / "articulate"]
+    return [root / stage for root in roots]
+
+
+def weights_choices(stage: str) -> list[str]:
+    """Names for the `weights` input of a stage: the embedded default first, then the user's files, sorted."""
+    files = {file.name for folder in models_folders(stage) if folder.is_dir() for file in folder.glob("*.safetensors")}
+    return ["embedded", *sorted(files)]
+
+
+def weights_file(stage: str, choice: str) -> str:
+    """What `models_hub.loading` takes for a choice: "embedded", or the path of the file."""
+    for folder in models_folders(stage):
+        if choice != "embedded" and (folder / choice).is_file():
+            return str(folder / choice)
+    return choice
+
+
+def intermediate_device() -> torch.device:
+    """The device on which results travel between nodes."""
+    if INSIDE_COMFYUI:
+        from comfy.model_management import intermediate_device as device
+
+        return device()
+    return torch.device("cpu")

@@ -1,0 +1,52 @@
+"""The `io` namespace of the node interface: sockets, schema, node and its output."""
+
+from .node import ComfyNode, HiddenHolder, NodeOutput, Schema
+from .sockets import ComfyTypeIO, Custom, FolderType, Hidden, Input, Output, UploadType, WidgetInput, comfytype
+from .widgets import (
+    AnyType,
+    Audio,
+    Boolean,
+    BoundingBox,
+    ClipVisionOutput,
+    Combo,
+    ControlAfterGenerate,
+    Float,
+    Image,
+    Int,
+    Mask,
+    MultiType,
+    NumberDisplay,
+    String,
+    Video,
+)
+
+__all__ = [
+    "AnyType",
+    "Audio",
+    "Boolean",
+    "BoundingBox",
+    "ClipVisionOutput",
+    "Combo",
+    "ComfyNode",
+    "ComfyTypeIO",
+    "ControlAfterGenerate",
+    "Custom",
+    "Float",
+    "FolderType",
+    "Hidden",
+    "HiddenHolder",
+    "Image",
+    "Input",
+    "Int",
+    "Mask",
+    "MultiType",
+    "NodeOutput",
+    "NumberDisplay",
+    "Output",
+    "Schema",
+    "String",
+    "UploadType",
+    "Video",
+    "WidgetInput",
+    "comfytype",
+]
