@@ -1,0 +1,108 @@
+"""Sound files <-> tensors."""
+
+import os
+from typing import IO, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import MediaError
+from .files import check_readable, written_whole
+
+
+_LONGEST_CODEC_FRAME = 8192
+"""Samples; what a file has beyond its stated end is a codec's filling only if it is shorter than this."""
+
+
+def read_audio(path: str | os.PathLike) -> tuple[Tensor, int]:
+    """The sound of any audio or video file as ((C, S) float32 in -1..1, samples a second).
+
+    Nothing is resampled or mixed. The samples that a codec adds at the start and at the end are left out where
+    the file says how many there are.
+
+    Raises:
+        MediaError: the file is missing, empty, damaged, or has no sound.
+    """
+    path = check_readable(path, "sound")
+    with open(path, "rb") as file:
+        return decode_audio(file, str(path))
+
+
+def decode_audio(file: IO[bytes], name: str) -> tuple[Tensor, int]:
+    """As `read_audio`, from an open file.
+
+    Raises:
+        MediaError: the file is damaged or has no sound.
+    """
+    import av
+
+    pieces: list[np.ndarray] = []
+    end = 0
+    try:
+        with av.open(file) as container:
+            if not container.streams.audio:
+                raise MediaError(f"{name} has no sound in it; choose a recording, or a video with a sound track.")
+            stream = container.streams.audio[0]
+            rate = stream.codec_context.sample_rate
+            resampler = av.AudioResampler(format="fltp")
+            for packet in container.demux(stream):
+                if packet.pts is not None and packet.duration:
+                    end = max(end, round((packet.pts + packet.duration) * packet.time_base * rate))
+                for frame in packet.decode():
+                    pieces += [part.to_ndarray() for part in resampler.resample(frame)]
+            pieces += [part.to_ndarray() for part in resampler.resample(None)]
+    except (av.FFmpegError, ValueError, EOFError) as error:
+        # A recording whose last packets are lost still speaks; one that gives nothing does not.
+        if not pieces:
+            raise MediaError(
+                f"{name} cannot be read as sound ({_reason(error)}); it is damaged, cut short or not a sound file. "
+                "Copy or export it again."
+            ) from error
+    pieces = [piece for piece in pieces if piece.size and piece.shape[0] == pieces[0].shape[0]]
+    if not pieces:
+        raise MediaError(f"{name} has a sound track without a single sample; choose another recording.")
+    values = np.concatenate(pieces, axis=1).astype(np.float32, copy=False)
+    if 0 < values.shape[1] - end < _LONGEST_CODEC_FRAME:
+        values = values[:, :end]
+    return torch.from_numpy(np.ascontiguousarray(values)), rate
+
+
+def _reason(error: Exception) -> Any:
+    return getattr(error, "strerror", None) or error
+
+
+def write_audio(
+    path: str | os.PathLike,
+    waveform: Tensor,
+    sample_rate: int,
+    overwrite: bool = False,
+    metadata: dict[str, str] | None = None,
+) -> None:
+    """Write (C, S) in -1..1 as a FLAC file, 24 bits a sample.
+
+    Raises:
+        MediaError: the path cannot be written, or the recording is empty or has more than 8 channels.
+    """
+    import av
+
+    if waveform.ndim != 2 or not waveform.numel() or waveform.shape[0] > 8:
+        raise MediaError(
+            f"A recording of shape {tuple(waveform.shape)} cannot be written; it must be (1 to 8 channels, samples)."
+        )
+    with written_whole(path, overwrite) as file, av.open(file, "w", format="flac") as container:
+        container.metadata.update(metadata or {})
+        stream = container.add_stream("flac", rate=sample_rate, layout=channel_layout(waveform.shape[0]), format="s32")
+        values = (waveform.detach().cpu().double().clamp(-1, 1) * (2**31 - 1)).round().to(torch.int32)
+        for start in range(0, values.shape[1], sample_rate):
+            packed = values[:, start : start + sample_rate].T.reshape(1, -1).contiguous().numpy()
+            frame = av.AudioFrame.from_ndarray(packed, format="s32", layout=channel_layout(waveform.shape[0]))
+            frame.sample_rate = sample_rate
+            frame.pts = start
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+
+
+def channel_layout(channels: int) -> str:
+    """FFmpeg's usual speaker layout for a number of channels."""
+    return ("mono", "stereo", "2.1", "quad", "5.0", "5.1", "6.1", "7.1")[channels - 1]

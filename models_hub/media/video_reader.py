@@ -1,0 +1,146 @@
+"""Video files -> frames, a few at a time."""
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from fractions import Fraction
+from typing import IO, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import MediaError
+from .files import check_readable
+from .sound import decode_audio
+
+
+class VideoReader:
+    """A video file whose frames are decoded when they are asked for.
+
+    Attributes:
+        name: the file, for messages.
+        fps: frames a second.
+        size: (width, height) in pixels, as shown (after rotation).
+        frame_count: number of frames; counted without decoding.
+        has_audio: whether there is a sound track.
+
+    Raises:
+        MediaError: the file is missing, empty, damaged, or has no picture track.
+    """
+
+    def __init__(self, path: str | os.PathLike | IO[bytes]):
+        self._source = path if hasattr(path, "read") else check_readable(path, "video")
+        self.name = "the video" if hasattr(path, "read") else str(self._source)
+        with self._open() as container:
+            stream = self._stream(container)
+            self.has_audio = bool(container.streams.audio)
+            self.fps = Fraction(stream.average_rate or stream.guessed_rate or 0)
+            self.frame_count = _count(container, stream)
+            first = next(self._decoded(container, stream), None)
+        if first is None or not self.fps:
+            raise MediaError(f"No frame of {self.name} can be decoded; it is damaged or cut short. Export it again.")
+        turned = first.rotation % 180 == 90
+        self.size = (first.height, first.width) if turned else (first.width, first.height)
+
+    @property
+    def duration(self) -> float:
+        """Seconds."""
+        return float(self.frame_count / self.fps)
+
+    def frames(self, chunk: int = 8, start: int = 0, stop: int | None = None) -> Iterator[Tensor]:
+        """The frames start..stop in order, (n, H, W, 3) float32 in 0..1 with n up to `chunk`.
+
+        Raises:
+            MediaError: not one frame can be decoded.
+        """
+        stop = self.frame_count if stop is None else stop
+        held: list[np.ndarray] = []
+        with self._open() as container:
+            for number, frame in enumerate(self._decoded(container, self._stream(container))):
+                if number >= stop:
+                    break
+                if number < start:
+                    continue
+                held.append(_rgb(frame))
+                if len(held) == chunk:
+                    yield _batch(held)
+                    held = []
+        if held:
+            yield _batch(held)
+
+    def read_audio(self) -> tuple[Tensor, int] | None:
+        """The sound track as ((C, S), samples a second), or None if there is none."""
+        if not self.has_audio:
+            return None
+        if hasattr(self._source, "read"):
+            self._source.seek(0)
+            return decode_audio(self._source, self.name)
+        with open(self._source, "rb") as file:
+            return decode_audio(file, self.name)
+
+    @contextmanager
+    def _open(self) -> Iterator[Any]:
+        import av
+
+        with ExitStack() as stack:
+            if hasattr(self._source, "read"):
+                file = self._source
+                file.seek(0)
+            else:
+                file = stack.enter_context(open(self._source, "rb"))
+            try:
+                container = stack.enter_context(av.open(file))
+            except (av.FFmpegError, ValueError) as error:
+                raise self._unreadable(error) from error
+            yield container
+
+    def _stream(self, container: Any) -> Any:
+        if not container.streams.video:
+            raise MediaError(f"{self.name} has no picture track; choose a video file.")
+        stream = container.streams.video[0]
+        stream.thread_type = "AUTO"
+        return stream
+
+    def _decoded(self, container: Any, stream: Any) -> Iterator[Any]:
+        import av
+
+        seen = False
+        try:
+            for frame in container.decode(stream):
+                seen = True
+                yield frame
+        except (av.FFmpegError, ValueError) as error:
+            if not seen:
+                raise self._unreadable(error) from error
+
+    def _unreadable(self, error: Exception) -> MediaError:
+        reason = getattr(error, "strerror", None) or error
+        return MediaError(
+            f"{self.name} cannot be read as a video ({reason}); it is damaged, cut short or not a video. "
+            "Copy or export it again."
+        )
+
+
+def _count(container: Any, stream: Any) -> int:
+    import av
+
+    if stream.frames:
+        return stream.frames
+    try:
+        count = sum(1 for packet in container.demux(stream) if packet.size)
+    except av.FFmpegError:
+        count = 0
+    container.seek(0)
+    return count
+
+
+def _rgb(frame: Any) -> np.ndarray:
+    # Through 4:4:4, because the direct conversion rounds down and repeats chroma instead of interpolating it.
+    full = frame.reformat(format="yuv444p", interpolation="BICUBIC") if "420" in frame.format.name else frame
+    values = full.to_ndarray(format="rgb24")
+    return np.ascontiguousarray(np.rot90(values, frame.rotation // 90)) if frame.rotation else values
+
+
+def _batch(frames: list[np.ndarray]) -> Tensor:
+    return torch.from_numpy(np.stack(frames)).float() / 255
