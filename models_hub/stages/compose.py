@@ -1,0 +1,206 @@
+"""Compose: the moving face back into the full picture, at the picture's own resolution.
+
+The network works on 256 pixels, but it answers with a flow and a blend, and both can be resampled to
+any size. So the photo itself is moved, one resampling and no detour over the crop: skin stays as sharp
+as it was. Only what the flow cannot explain, mostly the inside of the mouth, is painted from the network.
+Towards the edge of the region the motion fades to none, instead of mixing two displaced pictures:
+there is no seam and no ghost, and outside the region every pixel is the photo's, bit by bit.
+"""
+
+import math
+from collections.abc import Iterator
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..errors import InputError
+from ..networks.density import cell_centres
+from ..types import Face, FrameChunk, Stream
+from .colour import colour_offset
+from .region import DEFAULT_FEATHER, Box, motion_region, onto_picture, picture_box
+
+Mode = Literal["picture", "crop"]
+MODES = ("picture", "crop")
+PIECE_BYTES = 48 * 2**20  # frames are handed on in pieces of about this size
+INVISIBLE = 1 / 1024  # a share of painted pixels below this is not worth painting
+
+
+def compose_frames(
+    stream: Stream,
+    mode: Mode = "picture",
+    feather: float = DEFAULT_FEATHER,
+    colour_match: float = 1.0,
+    start: int = 0,
+    stop: int | None = None,
+    dtype: torch.dtype = torch.float32,
+) -> Iterator[Tensor]:
+    """Finished frames, a few at a time; the same frames whatever the stream's chunks are.
+
+    Args:
+        stream: of FrameChunk objects (ART_FRAMES).
+        mode: "picture" pastes into the full picture, "crop" gives the network's square frames.
+        feather: width of the fade as a share of the crop's side, 0.01 to 0.5.
+        colour_match: share of the colour correction of painted pixels, 0 to 1.
+        start, stop: the frames to make, as in a slice.
+        dtype: torch.float32 in 0..1, or torch.uint8 in 0..255 for encoders (less memory, faster).
+
+    Yields:
+        (n, H, W, 3) on the device of the picture.
+
+    Raises:
+        InputError: an argument is outside its range.
+    """
+    _check(mode, feather, colour_match, dtype)
+    stop = len(stream) if stop is None else min(stop, len(stream))
+    compositor = Compositor(stream.face, feather, colour_match, dtype) if mode == "picture" else None
+    for chunk in stream.chunks(start, stop):
+        if compositor is None:
+            yield _quantise(chunk.frames.permute(0, 2, 3, 1).contiguous(), dtype)
+        else:
+            yield from compositor.pieces(chunk)
+
+
+def _check(mode: str, feather: float, colour_match: float, dtype: torch.dtype) -> None:
+    if mode not in MODES:
+        raise InputError(f"Compose knows the modes {', '.join(MODES)}, not {mode!r}; choose one of them.")
+    if not 0.01 <= feather <= 0.5:
+        raise InputError(f"A feather of {feather:g} is outside 0.01 to 0.5 of the crop's side; 0.12 suits most faces.")
+    if not 0 <= colour_match <= 1:
+        raise InputError(f"A colour match of {colour_match:g} is outside 0 (none) to 1 (full); set it in between.")
+    if dtype not in (torch.float32, torch.uint8):
+        raise InputError(f"Frames can be made as float32 or uint8, not as {dtype}; ask for one of these.")
+
+
+def _quantise(frames: Tensor, dtype: torch.dtype) -> Tensor:
+    return frames if dtype == torch.float32 else frames.mul(255).round_().clamp_(0, 255).to(dtype)
+
+
+class Compositor:
+    """All that does not change from frame to frame, and the pasting of one frame.
+
+    Frames are pasted on the CPU by OpenCV: its resampling takes a quarter of torch's time, and the
+    encoder wants the frames there anyway.
+
+    Args:
+        face: the source and its picture.
+        feather, colour_match, dtype: as for `compose_frames`.
+    """
+
+    def __init__(
+        self,
+        face: Face,
+        feather: float = DEFAULT_FEATHER,
+        colour_match: float = 1.0,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        self.face, self.feather, self.colour_match, self.dtype = face, feather, colour_match, dtype
+        self.base = _quantise(face.picture[..., :3].float().cpu(), dtype)  # (H, W, 3)
+        self.tile = picture_box(face)
+        if self.tile.empty:
+            raise InputError("The crop of this face lies outside its picture; find the face again in this picture.")
+        self.source = np.ascontiguousarray(self.base[self.tile.slices].numpy())  # (h, w, 3), what is moved
+        height, width = self.source.shape[:2]
+        self.places = np.stack(np.meshgrid(np.arange(width), np.arange(height)), axis=-1).astype(np.float32)
+        self.side = max(8, round(2 * float(torch.linalg.det(face.matrix[:, :2].double()).abs().sqrt())))
+        # Reused for every frame: fresh memory of this size costs more than the arithmetic on it.
+        self.buffers = {
+            "motion": np.empty(self.places.size, np.float32),
+            "region": np.empty(height * width, np.float32),
+            "moved": np.empty(self.source.size, self.source.dtype),
+        }
+
+    def pieces(self, chunk: FrameChunk) -> Iterator[Tensor]:
+        """The frames of a chunk in the full picture, as few at a time as memory asks for."""
+        size = chunk.blend.shape[-1]
+        region = motion_region(self.face.points, chunk.points, size, self.feather)  # (n, 1, S, S)
+        motion = _enlarge(self._displacement(chunk.flow), size, "bicubic") * region  # (n, 2, S, S)
+        paint = torch.cat([self._coloured(chunk), (1 - chunk.blend) * region], dim=1)  # (n, 4, S, S)
+        if self.side < size:  # a small face: made smaller with a filter, or the painted pixels would flicker
+            paint = F.interpolate(paint, size=(self.side, self.side), mode="bilinear", antialias=True)
+        motion, region, paint = (
+            field.permute(0, 2, 3, 1).contiguous().cpu().numpy() for field in (motion, region, paint)
+        )
+        step = max(1, PIECE_BYTES // (self.base.numel() * self.base.element_size()))
+        for first in range(0, len(region), step):
+            batch = range(first, min(first + step, len(region)))
+            frames = self.base.expand(len(batch), -1, -1, -1).clone()
+            for frame, i in zip(frames, batch, strict=True):
+                self._paste(frame.numpy(), motion[i], region[i, ..., 0], paint[i])
+            yield frames
+
+    def _displacement(self, flow: Tensor) -> Tensor:
+        """How far each place is moved, (n, 2, h, w) in picture pixels."""
+        centres = cell_centres(flow.shape[1], flow.device)
+        own = torch.stack(torch.meshgrid(centres, centres, indexing="xy"), dim=-1)
+        return ((flow - own) @ self.face.matrix[:, :2].to(flow).T).permute(0, 3, 1, 2)
+
+    def _coloured(self, chunk: FrameChunk) -> Tensor:
+        """What the network painted, (n, 3, S, S), in the light of the photo."""
+        if not self.colour_match:
+            return chunk.generated
+        offset = colour_offset(self.face.crop, chunk.flow, chunk.generated, chunk.blend) * self.colour_match
+        return chunk.generated + _enlarge(offset, chunk.generated.shape[-1], "bilinear")
+
+    def _paste(self, frame: np.ndarray, motion: np.ndarray, region: np.ndarray, paint: np.ndarray) -> None:
+        """Write one frame's face into a copy of the picture, in place.
+
+        Args:
+            frame: (H, W, 3), the copy.
+            motion: (S, S, 2), displacement x and y in pixels, already faded.
+            region: (S, S), see `motion_region`.
+            paint: (S', S', 4), painted colours and their share.
+        """
+        import cv2
+
+        box = self._box_around(region > 0)
+        if box.empty:
+            return
+        places = onto_picture(motion, self.face.matrix, box, out=self._buffer("motion", box, 2))
+        places += self.places[box.within(self.tile).slices]
+        moved = self._buffer("moved", box, 3)
+        cv2.remap(self.source, places, None, cv2.INTER_CUBIC, dst=moved, borderMode=cv2.BORDER_REPLICATE)
+        self._lay_over(moved, box, paint)
+        touched = onto_picture(region, self.face.matrix, box, out=self._buffer("region", box)) > 0
+        frame[box.slices] = cv2.copyTo(moved, touched.view(np.uint8), np.ascontiguousarray(frame[box.slices]))
+
+    def _lay_over(self, moved: np.ndarray, box: Box, paint: np.ndarray) -> None:
+        """Put the painted pixels over the moved photo (the part in `box`), in place."""
+        target = torch.from_numpy(moved)
+        if self.dtype == torch.float32:
+            target.clamp_(0, 1)  # cubic interpolation overshoots at hard edges
+        inner = self._box_around(paint[..., 3] > INVISIBLE).cut_to(box)
+        if inner.empty:
+            return
+        colours = torch.from_numpy(onto_picture(paint, self.face.matrix, inner, cubic=True)).clamp_(0, 1)
+        lit = target[inner.within(box).slices]
+        photo = lit if self.dtype == torch.float32 else lit.float().mul_(1 / 255)
+        lit.copy_(_quantise(torch.lerp(photo, colours[..., :3], colours[..., 3:]), self.dtype))
+
+    def _buffer(self, name: str, box: Box, channels: int | None = None) -> np.ndarray:
+        """Memory for one value of each pixel in a box, (h, w) or (h, w, channels)."""
+        shape = (box.bottom - box.top, box.right - box.left, *(() if channels is None else (channels,)))
+        return self.buffers[name][: math.prod(shape)].reshape(shape)
+
+    def _box_around(self, cells: np.ndarray) -> Box:
+        """The pixels that a set of cells (S, S) of the crop reaches; empty if there are none."""
+        rows, columns = np.flatnonzero(cells.any(1)), np.flatnonzero(cells.any(0))
+        if not len(rows):
+            return Box(0, 0, 0, 0)
+
+        def edge(cell: int) -> float:  # a cell's centre; interpolation reaches the next one
+            return float((cell + 0.5) * 2 / len(cells) - 1)
+
+        return picture_box(
+            self.face, (edge(columns[0] - 1), edge(rows[0] - 1), edge(columns[-1] + 1), edge(rows[-1] + 1))
+        )
+
+
+def _enlarge(field: Tensor, size: int, interpolation: str) -> Tensor:
+    """Square fields (n, C, h, h) at (n, C, size, size): enlarging is linear and separable, two matrix products."""
+    cells = field.shape[-1]
+    columns = torch.eye(cells, device=field.device)[None, None]
+    widen = F.interpolate(columns, size=(size, cells), mode=interpolation, align_corners=False)[0, 0]
+    return widen @ field @ widen.T
