@@ -10,7 +10,6 @@ from torch import Tensor
 from ..errors import MediaError
 from .files import check_readable, written_whole
 
-
 _LONGEST_CODEC_FRAME = 8192
 """Samples; what a file has beyond its stated end is a codec's filling only if it is shorter than this."""
 
