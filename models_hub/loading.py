@@ -33,8 +33,17 @@ def _architectures() -> dict[str, type[nn.Module]]:
     from .networks.sync_critic import SyncCritic
     from .networks.warper import MemoryWarper
 
-    classes = (AudioToLip, DifferenceCritic, FaceFinder, FrameCritic, FrameGenerator, LandmarkEstimator,
-               LandmarkPredictor, MemoryWarper, SyncCritic)
+    classes = (
+        AudioToLip,
+        DifferenceCritic,
+        FaceFinder,
+        FrameCritic,
+        FrameGenerator,
+        LandmarkEstimator,
+        LandmarkPredictor,
+        MemoryWarper,
+        SyncCritic,
+    )
     return {cls.__name__: cls for cls in classes}
 
 

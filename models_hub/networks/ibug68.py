@@ -25,19 +25,65 @@ DENSITY_REGION_NAMES = ("jaw", "brows", "nose", "eyes", "outer lips", "inner lip
 
 # Neighbouring points whose affine motion says where the face around them moves.
 MOTION_REGIONS = (
-    range(0, 6), range(5, 12), range(11, 17),  # jaw side, chin, jaw side
-    range(17, 22), range(22, 27),  # brows
+    range(0, 6),
+    range(5, 12),
+    range(11, 17),  # jaw side, chin, jaw side
+    range(17, 22),
+    range(22, 27),  # brows
     range(27, 36),  # nose
-    LEFT_EYE, RIGHT_EYE,
+    LEFT_EYE,
+    RIGHT_EYE,
     (48, 49, 50, 51, 52, 53, 54, 60, 61, 62, 63, 64),  # upper lip
     (48, 54, 55, 56, 57, 58, 59, 60, 64, 65, 66, 67),  # lower lip
-    (61, 62, 63), (65, 66, 67),  # the inner edges of both lips
-    (48, 60), (54, 64),  # mouth corners
+    (61, 62, 63),
+    (65, 66, 67),  # the inner edges of both lips
+    (48, 60),
+    (54, 64),  # mouth corners
 )
 
 # MIRROR[i] is the point that stands at point i's place once the picture is flipped left to right.
 MIRROR = (
-    *range(16, -1, -1), *range(26, 16, -1), 27, 28, 29, 30, 35, 34, 33, 32, 31,
-    45, 44, 43, 42, 47, 46, 39, 38, 37, 36, 41, 40,
-    54, 53, 52, 51, 50, 49, 48, 59, 58, 57, 56, 55, 64, 63, 62, 61, 60, 67, 66, 65,
+    *range(16, -1, -1),
+    *range(26, 16, -1),
+    27,
+    28,
+    29,
+    30,
+    35,
+    34,
+    33,
+    32,
+    31,
+    45,
+    44,
+    43,
+    42,
+    47,
+    46,
+    39,
+    38,
+    37,
+    36,
+    41,
+    40,
+    54,
+    53,
+    52,
+    51,
+    50,
+    49,
+    48,
+    59,
+    58,
+    57,
+    56,
+    55,
+    64,
+    63,
+    62,
+    61,
+    60,
+    67,
+    66,
+    65,
 )

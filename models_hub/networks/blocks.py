@@ -1,0 +1,118 @@
+"""Building blocks that the warper, the generator and the critics share."""
+
+import itertools
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+
+def conv_block(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:
+    """Convolution, batch norm, ReLU; the norm folds into the convolution for inference."""
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False),
+        nn.BatchNorm2d(outputs),
+        nn.ReLU(inplace=True),
+    )
+
+
+class ResidualBlock(nn.Module):
+    """Two 3x3 convolutions beside the identity."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.first = conv_block(channels, channels)
+        self.second = nn.Sequential(nn.Conv2d(channels, channels, 3, 1, 1, bias=False), nn.BatchNorm2d(channels))
+
+    def forward(self, features: Tensor) -> Tensor:
+        return F.relu(features + self.second(self.first(features)))  # (B, C, H, W)
+
+
+class Hourglass(nn.Module):
+    """Encoder and decoder with a skip at every level (MCNet's hourglass, made slim).
+
+    Args:
+        inputs: channels that come in.
+        widths: channels of each level, fine to coarse; every level halves the size.
+    """
+
+    def __init__(self, inputs: int, widths: tuple[int, ...] = (32, 64, 128, 128)) -> None:
+        super().__init__()
+        self.entry = conv_block(inputs, widths[0])
+        self.down = nn.ModuleList(conv_block(a, b, stride=2) for a, b in itertools.pairwise(widths))
+        self.up = nn.ModuleList(conv_block(a + b, b) for a, b in zip(widths[:0:-1], widths[-2::-1], strict=True))
+        self.outputs = widths[0]
+
+    def forward(self, features: Tensor) -> Tensor:
+        levels = [self.entry(features)]
+        for down in self.down:
+            levels.append(down(levels[-1]))
+        features = levels.pop()
+        for up in self.up:
+            skip = levels.pop()
+            features = up(torch.cat([resize(features, skip.shape[-2:]), skip], dim=1))
+        return features  # (B, widths[0], H, W)
+
+
+def resize(features: Tensor, size: tuple[int, int] | torch.Size) -> Tensor:
+    """Bilinear resize to (height, width); a no-op where it fits already."""
+    if features.shape[-2:] == tuple(size):
+        return features
+    return F.interpolate(features, size=tuple(size), mode="bilinear", align_corners=False)
+
+
+def warp(features: Tensor, flow: Tensor) -> Tensor:
+    """Fetch each place from where the flow says; beyond the border the edge repeats.
+
+    Args:
+        features: (B, C, H, W).
+        flow: (B, h, w, 2), x and y in -1..1 of the source; resized to the features' size.
+
+    Returns:
+        (B, C, H, W).
+    """
+    grid = resize(flow.permute(0, 3, 1, 2), features.shape[-2:]).permute(0, 2, 3, 1)
+    return sample(features, grid)
+
+
+def sample(features: Tensor, grid: Tensor) -> Tensor:
+    """Fetch features (B, C, H, W) at a grid (B, h, w, 2) in -1..1, as (B, C, h, w).
+
+    Always in float32: half precision cannot tell neighbouring pixels apart.
+    """
+    moved = F.grid_sample(features.float(), grid.float(), padding_mode="border", align_corners=False)
+    return moved.to(features.dtype)
+
+
+def cut_windows(tensor: Tensor, corners: Tensor | None, fraction: float) -> Tensor:
+    """Cut one square out of every map, the same part of the picture at any resolution.
+
+    Args:
+        tensor: (B, C, H, W).
+        corners: (B, 2) top and left as fractions of the side, whole cells at this resolution; None keeps all.
+        fraction: side of the square as a fraction of the whole.
+
+    Returns:
+        (B, C, fraction H, fraction W).
+    """
+    if corners is None:
+        return tensor
+    height, width = round(tensor.shape[-2] * fraction), round(tensor.shape[-1] * fraction)
+    cuts = []
+    for image, (top, left) in zip(tensor, corners.tolist(), strict=True):
+        y, x = round(top * tensor.shape[-2]), round(left * tensor.shape[-1])
+        cuts.append(image[:, y : y + height, x : x + width])
+    return torch.stack(cuts)
+
+
+def fold_batch_norms(network: nn.Module) -> nn.Module:
+    """Fold every batch norm into the convolution before it, in place; for inference only."""
+    for child in network.children():
+        if isinstance(child, nn.Sequential):
+            for index in range(len(child) - 1):
+                if isinstance(child[index], nn.Conv2d) and isinstance(child[index + 1], nn.BatchNorm2d):
+                    child[index] = fuse_conv_bn_eval(child[index], child[index + 1])
+                    child[index + 1] = nn.Identity()
+        fold_batch_norms(child)
+    return network

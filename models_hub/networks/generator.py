@@ -1,0 +1,84 @@
+"""Frame generator: compensated features -> picture, blended with the warped source.
+
+MCNet's decoder made slim: skips of warped features at every scale, output
+blend * warped source + (1 - blend) * painted. The inner mouth of the driving landmarks is known
+occlusion: it is drawn, given to the decoder, and subtracted from the blend's logit (trial, point 1).
+Our reconstruction.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .blocks import ResidualBlock, conv_block, resize
+from .density import density_maps
+from .ibug68 import DENSITY_REGIONS, EYES, INNER_LIPS, OUTER_LIPS
+from .landmark_motion import inner_mouth_mask
+
+FINE_REGIONS = (EYES, OUTER_LIPS, INNER_LIPS)
+BLEND_BIAS = 1.0  # logit of trust in the warped source at the start
+MOUTH_PRIOR = 6.0  # taken off that logit inside the inner lips
+
+
+class FrameGenerator(nn.Module):
+    """Decoder with warped skips.
+
+    Args:
+        channels: of the warper's levels at half, quarter and eighth size.
+        width: channels of the last layers, which paint four pixels to a cell of half size.
+    """
+
+    def __init__(self, channels: tuple[int, ...] = (32, 64, 128), width: int = 40) -> None:
+        super().__init__()
+        self.channels = tuple(channels)
+        half, quarter, coarse = self.channels
+        shapes, details = len(DENSITY_REGIONS), len(FINE_REGIONS) + 2
+        self.enter = nn.Sequential(conv_block(coarse + 2 * shapes, coarse), ResidualBlock(coarse))
+        self.up_quarter = conv_block(coarse, quarter)
+        self.merge_quarter = nn.Sequential(conv_block(2 * quarter + shapes, quarter), ResidualBlock(quarter))
+        self.up_half = conv_block(quarter, half)
+        self.merge_half = nn.Sequential(conv_block(2 * half + details + 12, width), conv_block(width, width))
+        self.paint = nn.Conv2d(width, 16, 3, padding=1)
+
+    @staticmethod
+    def hints(source_points: Tensor, driving_points: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:
+        """What the landmarks tell the decoder, drawn for frames of `size` pixels.
+
+        Args:
+            source_points, driving_points: (B, 68, 2) in -1..1 of the same square.
+
+        Returns:
+            Densities of both (B, 12, S/8, S/8), of driving (B, 6, S/4, S/4), and fine ones of eyes and
+            lips with both inner mouths (B, 5, S/2, S/2).
+        """
+        coarse = torch.cat([density_maps(driving_points, size // 8), density_maps(source_points, size // 8)], dim=1)
+        quarter = 4 * density_maps(driving_points, size // 4)
+        fine = 8 * density_maps(driving_points, size // 2, regions=FINE_REGIONS)
+        inner = [inner_mouth_mask(points, size // 2) for points in (driving_points, source_points)]
+        return coarse, quarter, torch.cat([fine, *inner], dim=1)
+
+    def forward(
+        self, features: tuple[Tensor, ...], hints: tuple[Tensor, Tensor, Tensor], warped: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Paint a frame and say where the warped source is better.
+
+        Args:
+            features: coarse to fine, (B, C, S/8, S/8) to (B, C, S/2, S/2), from the warper.
+            hints: from `hints`.
+            warped: (B, 3, S, S), the source itself, warped.
+
+        Returns:
+            Painted (B, 3, S, S) in 0..1, blend (B, 1, S, S) in 0..1 (1 = warped source).
+        """
+        coarse, quarter, half = features
+        shape, quarter_shape, detail = (hint.to(coarse.dtype) for hint in hints)
+        x = self.enter(torch.cat([coarse, shape], dim=1))
+        x = self.up_quarter(resize(x, quarter.shape[-2:]))
+        x = self.merge_quarter(torch.cat([x, quarter, quarter_shape], dim=1))
+        x = self.up_half(resize(x, half.shape[-2:]))
+        pixels = F.pixel_unshuffle(warped, 2).to(coarse.dtype)  # (B, 12, S/2, S/2)
+        x = self.merge_half(torch.cat([x, half, detail, pixels], dim=1))
+        painted = F.pixel_shuffle(self.paint(x).float(), 2)  # (B, 4, S, S)
+        inner = resize(hints[2][:, len(FINE_REGIONS), None], painted.shape[-2:])
+        prior = BLEND_BIAS - MOUTH_PRIOR * inner
+        return painted[:, :3].sigmoid(), (painted[:, 3:] + prior).sigmoid()

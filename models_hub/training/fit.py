@@ -1,0 +1,100 @@
+"""What every training loop needs: checkpoints that are whole, logs, averages, schedules."""
+
+import copy
+import json
+import math
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..errors import InputError
+
+
+def add_common_arguments(parser, steps: int, output: str) -> None:
+    """Arguments that all training commands share."""
+    parser.add_argument("--data", type=Path, required=True, help="folder with manifest.csv, clips/, photos/, speech/")
+    parser.add_argument("--output", type=Path, default=Path(output), help="folder for checkpoint, log and weights")
+    parser.add_argument("--steps", type=int, default=steps, help="optimiser steps in all (default: %(default)s)")
+    parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --output")
+    parser.add_argument("--seed", type=int, default=0, help="seed of weights, order and augmentation")
+    parser.add_argument("--threads", type=int, default=0, help="CPU threads (default: all)")
+
+
+def prepare(arguments) -> None:
+    """Make the output folder, set threads and seed."""
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    torch.manual_seed(arguments.seed)
+
+
+def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
+    """Write a checkpoint whole or not at all."""
+    temporary = path.with_name(path.name + ".part")
+    torch.save(state, temporary)
+    os.replace(temporary, path)
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint of this project.
+
+    Raises:
+        InputError: there is none.
+    """
+    if not path.is_file():
+        raise InputError(
+            f"--resume found no checkpoint at {path}; start without --resume, or give its --output folder."
+        )
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
+class Average:
+    """Exponential moving average of a network's weights; buffers are copied."""
+
+    def __init__(self, network: nn.Module, decay: float = 0.998) -> None:
+        self.network = copy.deepcopy(network).eval().requires_grad_(False)
+        self.decay = decay
+
+    @torch.no_grad()
+    def update(self, network: nn.Module, step: int) -> None:
+        """Move towards `network`; faster at the start, where the average is still old."""
+        decay = min(self.decay, (step + 1) / (step + 10))
+        for mine, theirs in zip(self.network.parameters(), network.parameters(), strict=True):
+            mine.lerp_(theirs, 1 - decay)
+        for mine, theirs in zip(self.network.buffers(), network.buffers(), strict=True):
+            mine.copy_(theirs)
+
+
+class Log:
+    """JSON lines: running means of every term, one line each `every` steps; also printed."""
+
+    def __init__(self, path: Path, every: int = 50) -> None:
+        self.path, self.every = path, every
+        self.sums: dict[str, float] = {}
+        self.count, self.started = 0, time.monotonic()
+
+    def add(self, step: int, **terms: float) -> None:
+        """Take one step's terms; writes a line when it is due."""
+        for name, value in terms.items():
+            self.sums[name] = self.sums.get(name, 0.0) + float(value)
+        self.count += 1
+        if (step + 1) % self.every == 0:
+            seconds = (time.monotonic() - self.started) / self.count
+            line = {"step": step + 1, "seconds_per_step": round(seconds, 4)}
+            line |= {name: round(total / self.count, 5) for name, total in self.sums.items()}
+            with open(self.path, "a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
+            print(json.dumps(line), flush=True)
+            self.sums, self.count, self.started = {}, 0, time.monotonic()
+
+
+def cosine(step: int, steps: int, warmup: int = 100, floor: float = 0.02) -> float:
+    """Factor of the learning rate: linear warm-up, then half a cosine down to `floor`."""
+    if step < warmup:
+        return (step + 1) / warmup
+    progress = min(1.0, (step - warmup) / max(1, steps - warmup))
+    return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * progress))

@@ -1,0 +1,207 @@
+"""Train the memory-compensated warper and the frame generator, with frame and difference critics.
+
+Self-reconstruction: a source frame and other frames of the same clip. Dense motion sees the whole
+256x256 frame; features are decoded only in a 128x128 window of it, mostly around the mouth, so that
+full resolution costs a quarter. The critics join for the last part of the steps (trial, point 4).
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..loading import WEIGHTS_FOLDER, save_network
+from ..networks.blocks import cut_windows, warp
+from ..networks.critics import DifferenceCritic, FrameCritic
+from ..networks.density import density_maps
+from ..networks.generator import FrameGenerator
+from ..networks.ibug68 import LIPS
+from ..networks.warper import MemoryWarper
+from . import fit
+from .footage import SIZE, PairBatch, PairSampler, pack_footage
+from .warper_losses import feature_matching, hinge_critic, reconstruction, region_weights
+
+WINDOW = 0.5  # side of the decoded window, as a fraction of the crop
+CELL = 8 / SIZE  # windows start at whole cells of the coarsest features
+LEARNING_RATE, CRITIC_RATE = 4e-4, 2e-4
+CRITICS_FROM = 0.55  # share of the steps that runs without critics
+
+
+def add_arguments(parser) -> None:
+    """Arguments of `train warper`."""
+    fit.add_common_arguments(parser, steps=6000, output="runs/warper")
+    parser.add_argument("--cache", type=Path, help="folder for decoded frames (default: OUTPUT/footage)")
+    parser.add_argument("--sources", type=int, default=4, help="source faces in a batch")
+    parser.add_argument("--driven", type=int, default=3, help="frames driven from each source")
+    parser.add_argument("--fp32", action="store_true", help="train in float32 instead of bfloat16 autocast")
+    parser.add_argument("--install", action="store_true", help="write the averaged weights into the package at the end")
+
+
+@dataclass
+class Trainer:
+    """Networks, optimisers, averages and counters of one run."""
+
+    warper: MemoryWarper
+    generator: FrameGenerator
+    frame_critic: FrameCritic
+    difference_critic: DifferenceCritic
+
+    def __post_init__(self) -> None:
+        self.made = torch.nn.ModuleDict({"warper": self.warper, "generator": self.generator})
+        self.critics = torch.nn.ModuleDict({"frame": self.frame_critic, "difference": self.difference_critic})
+        self.average = fit.Average(self.made)
+        self.optimiser = torch.optim.Adam(self.made.parameters(), LEARNING_RATE, betas=(0.5, 0.999))
+        self.critic_optimiser = torch.optim.Adam(self.critics.parameters(), CRITIC_RATE, betas=(0.5, 0.999))
+        self.step = 0
+
+    def state(self) -> dict:
+        """All that an exact continuation needs, but the sampler's place."""
+        return {
+            "step": self.step,
+            "made": self.made.state_dict(),
+            "critics": self.critics.state_dict(),
+            "average": self.average.network.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "critic_optimiser": self.critic_optimiser.state_dict(),
+        }
+
+    def restore(self, state: dict) -> None:
+        """Take up a state again."""
+        self.step = state["step"]
+        self.made.load_state_dict(state["made"])
+        self.critics.load_state_dict(state["critics"])
+        self.average.network.load_state_dict(state["average"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.critic_optimiser.load_state_dict(state["critic_optimiser"])
+
+
+def window_corners(points: Tensor, generator: torch.Generator) -> Tensor:
+    """Where the decoded windows lie, (B, 2) top and left as fractions: two thirds around the mouth."""
+    centre = (points[:, list(LIPS)].mean(1).flip(-1) + 1) / 2  # (B, 2) y, x in 0..1
+    anywhere = torch.rand(len(points), 2, generator=generator)
+    near_mouth = centre + 0.08 * torch.randn(len(points), 2, generator=generator)
+    chosen = torch.where(torch.rand(len(points), 1, generator=generator) < 0.67, near_mouth, anywhere)
+    corners = (chosen - WINDOW / 2).clamp(0, 1 - WINDOW)
+    return (corners / CELL).round() * CELL
+
+
+def generator_step(trainer: Trainer, batch: PairBatch, random: torch.Generator, critics: bool, amp: bool) -> dict:
+    """One step of warper and generator; returns the terms and what the critics need."""
+    driven = len(batch.driving) // len(batch.source)
+    corners = share_window(window_corners(batch.driving_points, random), driven)
+    # Estimated landmarks are never exact: neither are these.
+    noisy = batch.driving_points + 0.003 * torch.randn(batch.driving_points.shape, generator=random)
+
+    def cut(x: Tensor) -> Tensor:
+        return cut_windows(x, corners, WINDOW)
+
+    with torch.no_grad():
+        hints = trainer.generator.hints(batch.source_points.repeat_interleave(driven, 0), noisy, SIZE)
+        hints = tuple(cut(hint) for hint in hints)
+    with torch.autocast("cpu", torch.bfloat16, enabled=amp):
+        source = trainer.warper.encode(batch.source, batch.source_points).repeat(driven)
+        flow, occlusion = trainer.warper.flow(source, noisy)
+        features = trainer.warper.compensate(source, flow, occlusion, corners, WINDOW)
+        warped = warp(source.image, flow)
+        painted, blend = trainer.generator(features, hints, cut(warped))
+    made = blend * cut(warped) + (1 - blend) * painted
+    real = cut(batch.driving)
+    weights = region_weights(batch.driving_points, SIZE)
+    half = F.avg_pool2d(weights, 2)
+    whole = ((F.avg_pool2d(warped, 2) - F.avg_pool2d(batch.driving, 2)).abs() * half).mean()
+    fit_term = reconstruction(made, real, cut(weights))
+    terms = {"reconstruction": fit_term, "warped": whole}
+    loss = 10 * fit_term + 5 * whole
+    judged = None
+    if critics:
+        density = 8 * cut(density_maps(batch.driving_points, SIZE, 2.0))
+        first = torch.arange(0, len(made), driven)
+        judged = (made, real, density, first)
+        score, mine = trainer.frame_critic.judge(made, density)
+        with torch.no_grad():
+            theirs = trainer.frame_critic.judge(real, density)[1]
+        terms["frame_matching"] = feature_matching(mine, theirs)
+        loss = loss - 0.2 * score.mean() + 2 * terms["frame_matching"]
+        pair, pair_features = difference_judgement(trainer, made, density, first)
+        with torch.no_grad():
+            theirs = difference_judgement(trainer, real, density, first)[1]
+        terms["difference_matching"] = feature_matching(pair_features, theirs)
+        loss = loss - 0.1 * pair.mean() + terms["difference_matching"]
+    trainer.optimiser.zero_grad(set_to_none=True)
+    loss.backward()
+    norm = torch.nn.utils.clip_grad_norm_(trainer.made.parameters(), 5.0)
+    if norm.isfinite():
+        trainer.optimiser.step()
+    terms["l1"] = (made.detach() - real).abs().mean()
+    terms["blend"] = blend.detach().mean()
+    return {"terms": {name: float(value.detach()) for name, value in terms.items()}, "judged": judged}
+
+
+def difference_judgement(trainer: Trainer, frames: Tensor, density: Tensor, first: Tensor) -> tuple:
+    """The difference critic's view of every source's two neighbouring frames."""
+    change = density[first + 1] - density[first]
+    return trainer.difference_critic.judge(frames[first], frames[first + 1], change)
+
+
+def critic_step(trainer: Trainer, judged: tuple) -> float:
+    """One step of both critics on the same frames."""
+    made, real, density, first = judged
+    made = made.detach()
+    loss = hinge_critic(trainer.frame_critic.judge(real, density)[0], trainer.frame_critic.judge(made, density)[0])
+    loss = loss + hinge_critic(
+        difference_judgement(trainer, real, density, first)[0], difference_judgement(trainer, made, density, first)[0]
+    )
+    trainer.critic_optimiser.zero_grad(set_to_none=True)
+    loss.backward()
+    trainer.critic_optimiser.step()
+    return float(loss.detach())
+
+
+def share_window(corners: Tensor, driven: int) -> Tensor:
+    """The neighbouring frames of a source must be seen through the same window."""
+    corners = corners.view(-1, driven, 2).clone()
+    corners[:, 1] = corners[:, 0]
+    return corners.view(-1, 2)
+
+
+def run(arguments) -> None:
+    """Train until `--steps`; stop at any time and go on with `--resume`."""
+    fit.prepare(arguments)
+    checkpoint = arguments.output / "checkpoint.pt"
+    footage = pack_footage(arguments.data, arguments.cache or arguments.output / "footage", "train")
+    trainer = Trainer(MemoryWarper(), FrameGenerator(), FrameCritic(), DifferenceCritic())
+    if arguments.resume:
+        trainer.restore(fit.load_checkpoint(checkpoint))
+    trainer.made.train()
+    sampler = PairSampler(footage, arguments.seed + 1000 * trainer.step, arguments.sources, arguments.driven)
+    random = torch.Generator().manual_seed(arguments.seed + trainer.step)
+    log = fit.Log(arguments.output / "log.jsonl")
+    try:
+        while trainer.step < arguments.steps:
+            factor = fit.cosine(trainer.step, arguments.steps)
+            for group in trainer.optimiser.param_groups:
+                group["lr"] = LEARNING_RATE * factor
+            critics = trainer.step >= CRITICS_FROM * arguments.steps
+            result = generator_step(trainer, sampler(), random, critics, not arguments.fp32)
+            if critics:
+                result["terms"]["critics"] = critic_step(trainer, result["judged"])
+            trainer.average.update(trainer.made, trainer.step)
+            log.add(trainer.step, **result["terms"])
+            trainer.step += 1
+            if trainer.step % 100 == 0:
+                fit.save_checkpoint(checkpoint, trainer.state())
+    finally:
+        fit.save_checkpoint(checkpoint, trainer.state())
+    export(trainer, WEIGHTS_FOLDER if arguments.install else arguments.output)
+
+
+def export(trainer: Trainer, folder: Path) -> None:
+    """Write averaged warper and generator, and the critics, as weights files."""
+    average = trainer.average.network
+    channels = list(average["warper"].channels)
+    save_network(average["warper"], folder / "warper.safetensors", {"channels": channels}, half=True)
+    save_network(average["generator"], folder / "generator.safetensors", {"channels": channels}, half=True)
+    save_network(trainer.frame_critic, folder / "frame_critic.safetensors", {}, half=True)
+    save_network(trainer.difference_critic, folder / "difference_critic.safetensors", {}, half=True)

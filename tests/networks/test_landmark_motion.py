@@ -1,0 +1,56 @@
+"""Region motions: exact where the motion is affine, identity where nothing moves."""
+
+import torch
+from articulate.models_hub.networks.landmark_motion import KEYPOINTS, LandmarkMotion, inner_mouth_mask, polygon_mask
+
+
+def face(batch: int = 2) -> torch.Tensor:
+    return torch.rand(batch, 68, 2, generator=torch.Generator().manual_seed(3)) - 0.5
+
+
+def test_equal_landmarks_give_the_identity():
+    source, driving, jacobian = LandmarkMotion()(face(), face())
+    torch.testing.assert_close(source, driving)
+    torch.testing.assert_close(jacobian, torch.eye(2).expand(2, KEYPOINTS, 2, 2), atol=1e-4, rtol=0)
+
+
+def test_an_affine_motion_is_recovered_without_ridge():
+    matrix = torch.tensor([[1.1, 0.2], [-0.1, 0.9]])
+    driving = face()
+    source = driving @ matrix.T + torch.tensor([0.1, -0.2])
+    _, _, jacobian = LandmarkMotion(ridge=1e-5, head_ridge=1e-6)(source, driving)
+    # The two-point regions leave one direction open; it is taken from the head, which has it right.
+    torch.testing.assert_close(jacobian, matrix.expand_as(jacobian), atol=1e-2, rtol=0)
+
+
+def test_motions_follow_a_common_shift():
+    source, driving = face(), face().flip(0)
+    value_a, _, jacobian_a = LandmarkMotion()(source, driving)
+    value_b, _, jacobian_b = LandmarkMotion()(source + 0.3, driving - 0.2)
+    torch.testing.assert_close(value_a + 0.3, value_b)
+    torch.testing.assert_close(jacobian_a, jacobian_b, atol=1e-4, rtol=1e-4)
+
+
+def test_collinear_regions_stay_finite():
+    flat = face()
+    flat[:, 60:, 1] = flat[:, 60:61, 1]
+    _, _, jacobian = LandmarkMotion()(face(), flat)
+    assert jacobian.isfinite().all()
+    assert jacobian.abs().max() < 50
+
+
+def test_polygon_area():
+    square = torch.tensor([[[-0.5, -0.5], [0.5, -0.5], [0.5, 0.5], [-0.5, 0.5]]])
+    mask = polygon_mask(square, 64, soft=0.01)
+    assert abs(float(mask.mean()) - 0.25) < 0.01
+
+
+def test_a_closed_mouth_shows_nothing_inside():
+    points = face(1)
+    points[:, 60:, 1] = 0.3
+    points[:, 60:, 0] = torch.tensor([-0.2, -0.1, 0.0, 0.1, 0.2, 0.1, 0.0, -0.1])
+    assert inner_mouth_mask(points, 128).max() < 0.05
+    points[:, 65:, 1] = 0.4
+    opened = inner_mouth_mask(points, 128)
+    assert opened.max() == 1
+    assert abs(float(opened.sum()) - 0.5 * 0.1 * (0.4 + 0.2) * 64 * 64) < 60

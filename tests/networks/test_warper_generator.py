@@ -1,0 +1,108 @@
+"""Warper and generator: shapes, batch independence, once-encoded sources, windows, budgets."""
+
+import pytest
+import torch
+from articulate.models_hub.networks.blocks import cut_windows, fold_batch_norms, warp
+from articulate.models_hub.networks.generator import FrameGenerator
+from articulate.models_hub.networks.warper import MemoryWarper
+from torch.utils.flop_counter import FlopCounterMode
+
+
+@pytest.fixture(scope="module")
+def networks():
+    torch.manual_seed(0)
+    warper, generator = MemoryWarper(), FrameGenerator()
+    for module in (*warper.modules(), *generator.modules()):
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.1)
+            module.running_var.uniform_(0.5, 1.5)
+    return warper.eval().requires_grad_(False), generator.eval().requires_grad_(False)
+
+
+def landmarks(batch: int, seed: int = 0) -> torch.Tensor:
+    return torch.rand(batch, 68, 2, generator=torch.Generator().manual_seed(seed)) - 0.5
+
+
+def paint(networks, source, driving):
+    warper, generator = networks
+    encoded = source.repeat(len(driving))
+    flow, _, features = warper(encoded, driving)
+    hints = generator.hints(encoded.points, driving, encoded.image.shape[-1])
+    return flow, *generator(features, hints, warp(encoded.image, flow))
+
+
+@pytest.fixture(scope="module")
+def source(networks):
+    image = torch.rand(1, 3, 256, 256, generator=torch.Generator().manual_seed(5))
+    return networks[0].encode(image, landmarks(1))
+
+
+def test_shapes_and_ranges(networks, source):
+    flow, painted, blend = paint(networks, source, landmarks(2, 7))
+    assert flow.shape == (2, 64, 64, 2)
+    assert painted.shape == (2, 3, 256, 256)
+    assert blend.shape == (2, 1, 256, 256)
+    for values in (painted, blend):
+        assert values.min() >= 0 and values.max() <= 1
+
+
+def test_frames_do_not_depend_on_their_neighbours(networks, source):
+    driving = landmarks(3, 8)
+    together = paint(networks, source, driving)
+    alone = [paint(networks, source, frame[None]) for frame in driving]
+    for whole, parts in zip(together, zip(*alone, strict=True), strict=True):
+        torch.testing.assert_close(whole, torch.cat(parts), atol=1e-4, rtol=0)
+
+
+def test_no_motion_is_the_identity_before_training(networks, source):
+    flow, _ = networks[0].flow(source, source.points)
+    torch.testing.assert_close(flow[0], networks[0].dense_motion.grid, atol=1e-3, rtol=0)
+
+
+def test_a_window_equals_the_same_part_of_the_whole(networks, source):
+    driving = landmarks(2, 9)
+    encoded = source.repeat(2)
+    warper = networks[0]
+    flow, occlusion = warper.flow(encoded, driving)
+    whole = warper.compensate(encoded, flow, occlusion)
+    corners = torch.tensor([[0.25, 0.125], [0.5, 0.375]])
+    part = warper.compensate(encoded, flow, occlusion, corners, 0.5)
+    inside = slice(2, -2)  # the merging convolutions see zeros beyond a window's edge
+    for full, cut in zip(whole, part, strict=True):
+        expected = cut_windows(full, corners, 0.5)
+        torch.testing.assert_close(cut[..., inside, inside], expected[..., inside, inside], atol=1e-4, rtol=1e-4)
+
+
+def test_memory_is_conditioned_on_the_source(networks):
+    warper = networks[0]
+    first = warper.encode(torch.rand(1, 3, 256, 256), landmarks(1))
+    second = warper.encode(torch.zeros(1, 3, 256, 256), landmarks(1))
+    assert (first.values - second.values).abs().max() > 1e-3
+
+
+def test_folding_changes_nothing(networks, source):
+    import copy
+
+    driving = landmarks(1, 4)
+    folded = tuple(fold_batch_norms(copy.deepcopy(network)) for network in networks)
+    assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in folded[1].modules())
+    for a, b in zip(paint(networks, source, driving), paint(folded, source, driving), strict=True):
+        torch.testing.assert_close(a, b, atol=2e-3, rtol=0)
+
+
+def test_every_parameter_learns():
+    torch.manual_seed(1)
+    networks = MemoryWarper(), FrameGenerator()
+    encoded = networks[0].encode(torch.rand(2, 3, 128, 128), landmarks(2))
+    flow, _occlusion, features = networks[0](encoded, landmarks(2, 3))
+    warped = warp(encoded.image, flow)
+    painted, blend = networks[1](features, networks[1].hints(encoded.points, landmarks(2, 3), 128), warped)
+    (blend * warped + (1 - blend) * painted - torch.rand(2, 3, 128, 128)).square().sum().backward()
+    silent = [name for net in networks for name, p in net.named_parameters() if p.grad is None or not p.grad.any()]
+    assert silent == []
+
+
+def test_compute_fits_the_budget(networks, source):
+    with FlopCounterMode(display=False) as counter:
+        paint(networks, source, landmarks(1, 2))
+    assert counter.get_total_flops() < 15e9

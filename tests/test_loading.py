@@ -1,0 +1,94 @@
+"""Weights files: whole or refused, by name."""
+
+import json
+
+import pytest
+import torch
+from articulate.models_hub import loading
+from articulate.models_hub.errors import WeightsError
+from articulate.models_hub.networks.critics import FrameCritic
+from safetensors.torch import load_file, save_file
+
+CONFIG = {"widths": [4, 8]}
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "체중 file.safetensors"
+    loading.save_network(FrameCritic(**CONFIG), path, CONFIG)
+    return path
+
+
+def rewrite(path, change, **header):
+    tensors = load_file(path)
+    change(tensors)
+    save_file(tensors, path, metadata={"architecture": "FrameCritic", "config": json.dumps(CONFIG), **header})
+
+
+def test_a_saved_network_comes_back_the_same(file):
+    network = loading.load_network("frame_critic", str(file))
+    assert isinstance(network, FrameCritic) and not network.training
+    for name, value in load_file(file).items():
+        torch.testing.assert_close(network.state_dict()[name], value)
+    assert loading.load_network("frame_critic", str(file)) is network
+
+
+def test_half_precision_files_load_as_float32(tmp_path):
+    path = tmp_path / "half.safetensors"
+    loading.save_network(FrameCritic(**CONFIG), path, CONFIG, half=True)
+    assert all(p.dtype == torch.float32 for p in loading.load_network("frame_critic", str(path)).parameters())
+
+
+@pytest.mark.parametrize("keep", [0, 5, 100, 2000])
+def test_cut_short(file, keep):
+    file.write_bytes(file.read_bytes()[:keep])
+    with pytest.raises(WeightsError, match="cut short"):
+        loading.load_network("frame_critic", str(file))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda t: t.pop("score.bias"), "score.bias"),
+        (lambda t: t.update(extra=torch.ones(1)), "extra"),
+        (lambda t: t.update({"score.bias": torch.ones(3)}), "score.bias"),
+        (lambda t: t["score.bias"].fill_(float("nan")), "not finite"),
+    ],
+)
+def test_tensors_that_do_not_fit_are_named(file, change, message):
+    rewrite(file, change)
+    with pytest.raises(WeightsError, match=message):
+        loading.load_network("frame_critic", str(file))
+
+
+def test_unknown_architecture_names_the_known(file):
+    rewrite(file, lambda t: None, architecture="Wav2Lip")
+    with pytest.raises(WeightsError, match=r"Wav2Lip.*MemoryWarper"):
+        loading.load_network("frame_critic", str(file))
+
+
+def test_missing_file_says_where_it_was_looked_for(tmp_path):
+    with pytest.raises(WeightsError, match="nowhere"):
+        loading.load_network("warper", str(tmp_path / "nowhere.safetensors"))
+
+
+def test_every_embedded_file_is_what_its_card_says():
+    table = loading.cards()
+    files = {path.stem for path in loading.WEIGHTS_FOLDER.glob("*.safetensors")}
+    assert files == set(table)
+    for name, card in table.items():
+        path = loading.weights_path(name)
+        assert path.stat().st_size == card["bytes"]
+        assert loading.sha256(path) == card["sha256"]
+        assert loading.load_network(name) is not None
+    assert sum(card["bytes"] for card in table.values()) < 40e6
+
+
+def test_altered_embedded_weights_are_refused(tmp_path, monkeypatch):
+    name = sorted(loading.cards())[0]
+    damaged = bytearray(loading.weights_path(name).read_bytes())
+    damaged[-1] ^= 1
+    (tmp_path / f"{name}.safetensors").write_bytes(damaged)
+    monkeypatch.setattr(loading, "WEIGHTS_FOLDER", tmp_path)
+    with pytest.raises(WeightsError, match="altered"):
+        loading.load_network(name)
