@@ -124,6 +124,23 @@ class Density:
 
 
 @dataclass(frozen=True)
+class Window:
+    """A rectangle of the square frame, in fractions of its side, on whole cells of the coarsest maps."""
+
+    top: float = 0.0
+    left: float = 0.0
+    bottom: float = 1.0
+    right: float = 1.0
+
+    def cut(self, maps: Tensor) -> Tensor:
+        """This part of maps (B, C, H, W)."""
+        height, width = maps.shape[-2:]
+        rows = slice(round(self.top * height), round(self.bottom * height))
+        columns = slice(round(self.left * width), round(self.right * width))
+        return maps[..., rows, columns]
+
+
+@dataclass(frozen=True)
 class WarpChunk:
     """Some consecutive frames between warper and generator (n of them)."""
 
@@ -131,7 +148,8 @@ class WarpChunk:
     points: Tensor  # (n, 68, 2) driving landmarks
     flow: Tensor  # (n, h, w, 2) where in the source each place comes from, crop units
     occlusion: Tensor  # (n, 1, h, w); 1 = the source can be trusted
-    features: tuple[Tensor, ...] = field(repr=False)  # warped, compensated feature maps, coarse first
+    features: tuple[Tensor, ...] = field(repr=False)  # warped, compensated maps of the window, coarse first
+    window: Window  # the part of the frame that the features cover
 
 
 @dataclass(frozen=True)

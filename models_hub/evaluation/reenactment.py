@@ -21,7 +21,7 @@ from ..networks.landmark_motion import inner_mouth_mask
 from ..stages.generator import generate_stream
 from ..stages.warper import warp_stream
 from ..training.footage import decode_clip, mouth_opening, read_manifest, read_points
-from ..types import Density, Face, Landmarks, Progress
+from ..types import Density, Face, Landmarks, Progress, Window
 
 FRAMES = 8  # driven from each source
 OPEN = 0.08  # inner lips this far apart, in eye distances, count as open
@@ -49,7 +49,7 @@ def drive(
     )
     landmarks = Landmarks(points[targets], torch.ones(len(targets), dtype=torch.bool))
     density = Density(landmarks, tuple(map(tuple, DENSITY_REGIONS)))
-    stream = generate_stream(warp_stream(face, density, warper), generator)
+    stream = generate_stream(warp_stream(face, density, warper, window=Window()), generator)
     for chunk in stream:
         warped = warp(face.crop.expand(len(chunk.flow), -1, -1, -1), chunk.flow)
         for index in range(len(warped)):

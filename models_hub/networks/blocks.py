@@ -85,19 +85,17 @@ def sample(features: Tensor, grid: Tensor) -> Tensor:
     return moved.to(features.dtype)
 
 
-def cut_windows(tensor: Tensor, corners: Tensor | None, fraction: float) -> Tensor:
+def cut_windows(tensor: Tensor, corners: Tensor, fraction: float) -> Tensor:
     """Cut one square out of every map, the same part of the picture at any resolution.
 
     Args:
         tensor: (B, C, H, W).
-        corners: (B, 2) top and left as fractions of the side, whole cells at this resolution; None keeps all.
+        corners: (B, 2) top and left as fractions of the side, whole cells at this resolution.
         fraction: side of the square as a fraction of the whole.
 
     Returns:
         (B, C, fraction H, fraction W).
     """
-    if corners is None:
-        return tensor
     height, width = round(tensor.shape[-2] * fraction), round(tensor.shape[-1] * fraction)
     cuts = []
     for image, (top, left) in zip(tensor, corners.tolist(), strict=True):

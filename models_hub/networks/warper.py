@@ -4,13 +4,14 @@ MCNet's family (encoder, dense motion, warped features at every scale, facial me
 driven by landmarks. Our reconstruction: seed 01 and the trial; it loads none of MCNet's weights.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .blocks import conv_block, cut_windows, resize, sample
+from .blocks import conv_block, resize, sample
 from .dense_motion import DenseMotion
 from .memory import FacialMemory
 
@@ -90,21 +91,20 @@ class MemoryWarper(nn.Module):
         source: EncodedSource,
         flow: Tensor,
         occlusion: Tensor,
-        corners: Tensor | None = None,
-        fraction: float = 1.0,
+        cut: Callable[[Tensor], Tensor] = lambda maps: maps,
     ) -> tuple[Tensor, ...]:
         """Warped features, coarse to fine, the two coarsest compensated by the memory.
 
         Args:
             source: of B frames (see `EncodedSource.repeat`).
             flow, occlusion: as `flow` returns them.
-            corners, fraction: only this part of each frame (training at full resolution), see `cut_windows`.
+            cut: takes the wanted part out of maps (B, C, h, w) of any size; all of them by default.
         """
         warped = []
         for scale, features in enumerate(reversed(source.features)):
             size = features.shape[-2:]
-            grid = cut_windows(resize(flow.permute(0, 3, 1, 2), size), corners, fraction).permute(0, 2, 3, 1)
-            trust = cut_windows(resize(occlusion, size), corners, fraction)
+            grid = cut(resize(flow.permute(0, 3, 1, 2), size)).permute(0, 2, 3, 1)
+            trust = cut(resize(occlusion, size))
             moved = sample(features, grid) * trust.to(features.dtype)
             if scale < self.compensated:
                 moved = self.memory(moved, source.keys, source.values, scale)

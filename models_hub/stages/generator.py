@@ -1,15 +1,36 @@
 """Frame generator: warped features -> frames, blended with the warped source."""
 
 from collections.abc import Iterator
+from functools import lru_cache
 
 import torch
+from torch import Tensor
 
 from ..errors import InputError
 from ..loading import EMBEDDED, load_network
 from ..networks.blocks import warp
 from ..networks.generator import FrameGenerator
-from ..types import FrameChunk, Progress, Stream
+from ..types import FrameChunk, Progress, Stream, Window
 from .inference import precision, ready
+
+RAMP = 16  # pixels over which a painted window gives way to the warped source
+
+
+@lru_cache(maxsize=8)
+def edge_ramp(window: Window, size: int) -> Tensor:
+    """1 inside a window, falling to 0 at those edges that are not the frame's own; (1, 1, h, w)."""
+    whole = torch.ones(1, 1, size, size)
+    inside = window.cut(whole)
+
+    def ramp(count: int, first: bool, last: bool) -> Tensor:
+        place = torch.arange(count) + 0.5
+        rise = (place / RAMP).clamp(max=1) if first else torch.ones(count)
+        fall = ((count - place) / RAMP).clamp(max=1) if last else torch.ones(count)
+        return rise * fall
+
+    rows = ramp(inside.shape[-2], window.top > 0, window.bottom < 1)
+    columns = ramp(inside.shape[-1], window.left > 0, window.right < 1)
+    return rows[:, None] * columns * inside
 
 
 def generate_stream(
@@ -44,8 +65,12 @@ def generate_stream(
             with torch.inference_mode():
                 hints = generator.hints(source_points.expand(count, -1, -1), chunk.points, warped.size)
                 image = warp(crop.expand(count, -1, -1, -1), chunk.flow)
+                cut = chunk.window.cut
                 with precision(place):
-                    painted, blend = generator(chunk.features, hints, image)
+                    part, trust = generator(chunk.features, tuple(map(cut, hints)), cut(image))
+                painted, blend = image.clone(), torch.ones_like(image[:, :1])
+                cut(painted).copy_(part)
+                cut(blend).copy_(1 - (1 - trust) * edge_ramp(chunk.window, warped.size).to(place))
                 frames = blend * image + (1 - blend) * painted
             if progress is not None:
                 progress(chunk.start + count - start, stop - start)

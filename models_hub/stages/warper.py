@@ -6,17 +6,43 @@ import torch
 
 from ..errors import InputError
 from ..loading import EMBEDDED, load_network
-from ..networks.ibug68 import DENSITY_REGIONS
+from ..networks.ibug68 import DENSITY_REGIONS, RIGID
 from ..networks.warper import MemoryWarper
-from ..types import Density, Face, Stream, WarpChunk
+from ..types import Density, Face, Stream, WarpChunk, Window
 from .inference import precision, ready
 
 CHUNK = 8
-"""Frames whose features are held at once: about 2 MB each."""
+"""Frames whose features are held at once: about 4 MB each."""
+
+STILL_HEAD = 0.08  # farther than this (crop units) a moving head uncovers hair and background
+WINDOW_MARGIN = 0.16  # around all landmarks, in crop units
+WINDOW_CELLS = 32  # windows begin and end on cells of the coarsest features
+
+
+def painted_window(face: Face, points: torch.Tensor) -> Window:
+    """The part of the frame that needs painting while the landmarks (T, 68, 2) go by.
+
+    A head that keeps its place changes only around its landmarks; the rest is the warped source. A
+    head that moves uncovers what no source showed: then it is the whole frame.
+    """
+    moved = (points[:, list(RIGID)] - face.points[list(RIGID)]).norm(dim=-1).amax()
+    if moved > STILL_HEAD:
+        return Window()
+    every = torch.cat([points.flatten(0, 1), face.points])
+    low = ((every.amin(0) - WINDOW_MARGIN + 1) / 2 * WINDOW_CELLS).floor().clamp(0, WINDOW_CELLS) / WINDOW_CELLS
+    high = ((every.amax(0) + WINDOW_MARGIN + 1) / 2 * WINDOW_CELLS).ceil().clamp(0, WINDOW_CELLS) / WINDOW_CELLS
+    if (high - low).amin() < 1 / 4:  # landmarks outside of the crop
+        return Window()
+    return Window(float(low[1]), float(low[0]), float(high[1]), float(high[0]))
 
 
 def warp_stream(
-    face: Face, density: Density, weights: str = EMBEDDED, chunk: int = CHUNK, device: str = "cpu"
+    face: Face,
+    density: Density,
+    weights: str = EMBEDDED,
+    chunk: int = CHUNK,
+    window: Window | None = None,
+    device: str = "cpu",
 ) -> Stream:
     """Move the source's features to the driving landmarks, a chunk of frames at a time.
 
@@ -28,6 +54,7 @@ def warp_stream(
             at the warper's size are used as they are; of other kinds only the landmarks are.
         weights: "embedded" or a safetensors file.
         chunk: frames at a time; it changes memory and speed, never the frames.
+        window: part of the frame to paint; by default what `painted_window` says.
         device: where the network runs.
 
     Returns:
@@ -47,6 +74,7 @@ def warp_stream(
     place = torch.device(device)
     warper = ready(network, place)
     drawn = tuple(map(tuple, DENSITY_REGIONS)) == density.regions and density.size == warper.dense_motion.size
+    part = painted_window(face, density.landmarks.points) if window is None else window
     encoded = []
 
     def chunks(start: int, stop: int) -> Iterator[WarpChunk]:
@@ -59,7 +87,9 @@ def warp_stream(
             points = density.landmarks.points[first:last].to(place)
             maps = density.maps(first, last).to(place) if drawn else None
             with torch.inference_mode(), precision(place):
-                flow, occlusion, features = warper(encoded[0].repeat(last - first), points, maps)
-            yield WarpChunk(first, points, flow, occlusion, features)
+                source = encoded[0].repeat(last - first)
+                flow, occlusion = warper.flow(source, points, maps)
+                features = warper.compensate(source, flow, occlusion, part.cut)
+            yield WarpChunk(first, points, flow, occlusion, features, part)
 
     return Stream(len(density), density.landmarks.fps, face, face.crop.shape[-1], chunks)

@@ -103,7 +103,7 @@ def generator_step(trainer: Trainer, batch: PairBatch, random: torch.Generator, 
     with torch.autocast("cpu", torch.bfloat16, enabled=amp):
         source = trainer.warper.encode(batch.source, batch.source_points).repeat(driven)
         flow, occlusion = trainer.warper.flow(source, noisy)
-        features = trainer.warper.compensate(source, flow, occlusion, corners, WINDOW)
+        features = trainer.warper.compensate(source, flow, occlusion, cut)
         warped = warp(source.image, flow)
         painted, blend = trainer.generator(features, hints, cut(warped))
     made = blend * cut(warped) + (1 - blend) * painted
@@ -166,12 +166,17 @@ def share_window(corners: Tensor, driven: int) -> Tensor:
     return corners.view(-1, 2)
 
 
+def make_trainer() -> Trainer:
+    """Networks at their embedded sizes, new."""
+    return Trainer(MemoryWarper(), FrameGenerator(), FrameCritic(), DifferenceCritic())
+
+
 def run(arguments) -> None:
     """Train until `--steps`; stop at any time and go on with `--resume`."""
     fit.prepare(arguments)
     checkpoint = arguments.output / "checkpoint.pt"
     footage = pack_footage(arguments.data, arguments.cache or arguments.output / "footage", "train")
-    trainer = Trainer(MemoryWarper(), FrameGenerator(), FrameCritic(), DifferenceCritic())
+    trainer = make_trainer()
     if arguments.resume:
         trainer.restore(fit.load_checkpoint(checkpoint))
     trainer.made.train()
