@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-
 from articulate.models_hub.networks.density import density_maps
 from articulate.models_hub.networks.face_finder import STRIDE, FaceFinder
 from articulate.models_hub.networks.ibug68 import COUNT

@@ -6,9 +6,6 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from PIL import Image
-from torch import Tensor
-
 from articulate.models_hub.errors import FaceNotFoundError, InputError
 from articulate.models_hub.stages.face import (
     crop_matrix,
@@ -20,6 +17,8 @@ from articulate.models_hub.stages.face import (
     to_pixels,
 )
 from articulate.models_hub.stages.face_detection import overlap
+from PIL import Image
+from torch import Tensor
 
 PORTRAIT = Path(__file__).parents[2] / "samples" / "portrait.jpg"
 KNOWN_BOX = (170.0, 80.0, 105.0, 105.0)  # where the astronaut's face is
@@ -72,7 +71,7 @@ def test_crop_is_framed_like_the_training_clips(face):
     low, high = face.points.amin(dim=0), face.points.amax(dim=0)
     torch.testing.assert_close((low + high) / 2, torch.tensor([0.0, 0.2]), atol=1e-4, rtol=0)
     assert float((high - low).max()) == pytest.approx(0.94, abs=1e-4)
-    assert 0 <= face.crop.min() and face.crop.max() <= 1
+    assert face.crop.min() >= 0 and face.crop.max() <= 1
     assert face.picture.shape == (512, 512, 3)
 
 
@@ -112,7 +111,6 @@ def test_every_kind_of_picture_gives_the_same_face(portrait, face, channels):
 
 
 def test_landmarks_move_with_the_crop(portrait, face):
-    step = torch.tensor([[1.05, 0.0, 0.0], [0.0, 1.05, 0.0]])
     for shift in ([0.06, 0.0], [0.0, -0.05], [-0.04, 0.04]):
         moved = torch.cat(
             [face.matrix[:, :2] @ step[:, :2], to_pixels(torch.tensor(shift), face.matrix)[:, None]], dim=1

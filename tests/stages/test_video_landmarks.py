@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from PIL import Image
-
 from articulate.models_hub.errors import FaceNotFoundError, InputError
 from articulate.models_hub.stages.face import locate_face
 from articulate.models_hub.stages.video_landmarks import fill, landmarks_from_video, similarity, smooth
+from PIL import Image
 
 PORTRAIT = Path(__file__).parents[2] / "samples" / "portrait.jpg"
 
