@@ -43,8 +43,9 @@ def write_video(
     One chunk of frames is held at a time. Sizes that are odd get their last row or column repeated.
 
     Args:
-        path: the .mp4 file, or an open binary file.
-        frames: chunks (n, H, W, 3 or more) in 0..1, all of one size; values outside are clipped.
+        path: the .mp4 file, or an open binary file (in memory, the index comes last).
+        frames: chunks (n, H, W, 3 or more), all of one size: float in 0..1, where values outside are clipped, or
+            uint8.
         fps: frames a second.
         audio: (waveform (C, S) in -1..1, samples a second); it starts with the first frame and keeps its length
             and timing. Rates that AAC does not know are resampled, unusual channel counts mixed to mono.
@@ -85,7 +86,8 @@ def _encode(
         raise MediaError("There is not one frame to write, so no video was made; give a longer sound or more frames.")
     size = tuple(first.shape[1:3])
     written = 0
-    options = {"movflags": "faststart+use_metadata_tags"}
+    # FFmpeg moves the index to the front by opening the file again, which only a named file allows.
+    options = {"movflags": "faststart+use_metadata_tags" if hasattr(file, "name") else "use_metadata_tags"}
     with av.open(file, "w", format="mp4", options=options) as container:
         for name, value in metadata.items():
             container.metadata[name] = value if isinstance(value, str) else json.dumps(value)
@@ -94,7 +96,7 @@ def _encode(
         while first is not None:
             if tuple(first.shape[1:3]) != size:
                 raise MediaError(f"Frame {written} is {tuple(first.shape[1:3])} high and wide, the first one {size}.")
-            for picture in even_sized(first[..., :3].detach().float().cpu().clamp(0, 1)):
+            for picture in even_sized(_unit_range(first[..., :3])):
                 frame = av.VideoFrame.from_ndarray(planes_420(picture).numpy(), format="yuv420p")
                 frame.colorspace, frame.color_range = _BT709, _LIMITED
                 frame.pts, frame.time_base = written, 1 / rate
@@ -109,6 +111,11 @@ def _encode(
         if sound is not None:
             sound.finish()
     return written
+
+
+def _unit_range(frames: Tensor) -> Tensor:
+    frames = frames.detach().cpu()
+    return frames.float() / 255 if frames.dtype == torch.uint8 else frames.float().clamp(0, 1)
 
 
 def _video_stream(container: Any, frame: Tensor, rate: Fraction, crf: float) -> Any:

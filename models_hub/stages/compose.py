@@ -155,7 +155,7 @@ class Compositor:
         """
         import cv2
 
-        box = self._box_around(region > 0)
+        box = self._box_around(region > 0).cut_to(self.tile)
         if box.empty:
             return
         places = onto_picture(motion, self.face.matrix, box, out=self._buffer("motion", box, 2))

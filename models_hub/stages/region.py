@@ -61,7 +61,7 @@ def motion_region(source: Tensor, driving: Tensor, size: int, feather: float = D
     motion = (driving - source).norm(dim=-1).amax(1)[:, None, None]
     inside = smooth_step(1 - distance / (2 * feather + 1.5 * motion))
     border = 1 - torch.maximum(centres.abs()[:, None], centres.abs())  # distance to the crop's edge
-    region = (inside * smooth_step((border - 2 / GRID) / (2 * feather)))[:, None]
+    region = (inside * smooth_step((border - 4 / GRID) / (2 * feather)))[:, None]
     if size != GRID:
         region = F.interpolate(region, size=(size, size), mode="bilinear", align_corners=False)
     return region

@@ -1,0 +1,35 @@
+"""ART_WARP -> ART_FRAMES."""
+
+from ..models_hub.stages.generator import generate_stream
+from . import types
+from .host import io, weights_file
+
+STAGE = "generator"
+
+
+class ArticulateFrameGenerator(io.ComfyNode):
+    """Paints what no warp of the source can show, such as the inside of the mouth."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="ArticulateFrameGenerator",
+            display_name="Frame Generator",
+            category=types.CATEGORY,
+            description="Paints what the warped source cannot show and blends both into frames. "
+            "The work is done later, frame by frame, when the video is saved or previewed.",
+            search_aliases=["mcnet", "decoder", "render face", "teeth", "talking head"],
+            inputs=[
+                types.Warp.Input("warp", tooltip="The warped source, from the Memory-Compensated Warper."),
+                types.weights_input(STAGE),
+            ],
+            outputs=[types.Frames.Output("frames", tooltip="A stream of frames, still in parts for Compose.")],
+        )
+
+    @classmethod
+    def fingerprint_inputs(cls, weights=None, **_) -> str:
+        return types.weights_state(STAGE, weights)
+
+    @classmethod
+    def execute(cls, warp, weights) -> io.NodeOutput:
+        return io.NodeOutput(generate_stream(warp, weights_file(STAGE, weights)))

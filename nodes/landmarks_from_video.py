@@ -1,0 +1,60 @@
+"""VIDEO, ART_FACE -> ART_LANDMARKS."""
+
+import torch
+
+from ..models_hub.stages.video_landmarks import landmarks_from_video
+from . import types
+from .host import host_progress, io
+from .video import open_video
+
+
+class ArticulateLandmarksFromVideo(io.ComfyNode):
+    """Carries the motion of a face in a video over to another face."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="ArticulateLandmarksFromVideo",
+            display_name="Landmarks from Video",
+            category=types.CATEGORY,
+            description="Follows a face through a driving video and carries its motion over to the source face.",
+            search_aliases=["reenactment", "driving video", "motion transfer", "face tracking", "puppet"],
+            inputs=[
+                io.Video.Input(
+                    "video",
+                    tooltip="The driving video with one face; it is read frame by frame, so it may be long. "
+                    "The result has its frame rate and length. Frames without a face are interpolated.",
+                ),
+                types.Face.Input("face", tooltip="The face that is to move like the one in the video."),
+                io.Combo.Input(
+                    "mode",
+                    options=["relative", "absolute"],
+                    default="relative",
+                    tooltip="'relative' adds the motion since the first frame to the source's own expression; start "
+                    "with a neutral face. 'absolute' takes over the driver's landmarks and face shape.",
+                ),
+                io.Combo.Input(
+                    "detector",
+                    options=["embedded", "insightface"],
+                    default="embedded",
+                    tooltip="What finds the driver's face. 'embedded' comes with the pack; 'insightface' needs its "
+                    "package and its models, which are for non-commercial research.",
+                ),
+            ],
+            outputs=[
+                types.Landmarks.Output("landmarks", tooltip="The 68 points of the source face in every frame."),
+                io.Audio.Output("audio", tooltip="The video's sound, unchanged; nothing if it has none."),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, video, face, mode, detector) -> io.NodeOutput:
+        opened = open_video(video)
+        report = host_progress(opened.length)
+
+        def progress(done: int, _in_all: int) -> None:
+            report(done, max(done, opened.length))
+
+        with torch.inference_mode():
+            landmarks = landmarks_from_video(opened.frames(), float(opened.fps), face, mode, detector, progress)
+        return io.NodeOutput(landmarks, opened.audio())

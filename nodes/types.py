@@ -1,0 +1,65 @@
+"""The socket types of this pack, and inputs that several nodes share."""
+
+from ..models_hub.errors import WeightsError
+from ..models_hub.loading import weights_path
+from .host import io, weights_choices, weights_file
+
+CATEGORY = "Articulate"
+
+Face = io.Custom("ART_FACE")
+Speech = io.Custom("ART_SPEECH")
+Landmarks = io.Custom("ART_LANDMARKS")
+Density = io.Custom("ART_DENSITY")
+Warp = io.Custom("ART_WARP")
+Frames = io.Custom("ART_FRAMES")
+Critics = io.Custom("ART_CRITICS")
+
+FaceLandmarks = io.Custom("FACE_LANDMARKS")
+"""ComfyUI's own type of its MediaPipe nodes; named here so that hosts without those nodes load the pack too."""
+
+BoundingBox = io.Custom("BOUNDING_BOX")
+"""ComfyUI's own type, taken as a plain socket."""
+
+
+def weights_input(stage: str) -> io.Combo.Input:
+    """The choice of weights of a stage: the embedded default first, then the user's files."""
+    return io.Combo.Input(
+        "weights",
+        options=weights_choices(stage),
+        default="embedded",
+        tooltip="The weights of this stage's network. 'embedded' comes with the pack and needs no download; "
+        f"other safetensors files are found in models/articulate/{stage}.",
+    )
+
+
+def weights_state(stage: str, choice: str | None) -> str:
+    """A text that changes when the chosen weights file does, so that results made by the old one are not reused."""
+    try:
+        path = weights_path(stage, weights_file(stage, choice or "embedded"))
+    except WeightsError as error:  # running the node says so again, where it can be seen
+        return str(error)
+    state = path.stat()
+    return f"{path}:{state.st_size}:{state.st_mtime_ns}"
+
+
+def range_inputs(count: int) -> list[io.Int.Input]:
+    """Which frames a preview shows. Few frames keep memory small, whatever the length of the video."""
+    return [
+        io.Int.Input(
+            "start", default=0, min=0, max=10_000_000, tooltip="Number of the first frame to show, counted from 0."
+        ),
+        io.Int.Input(
+            "count",
+            default=count,
+            min=1,
+            max=4096,
+            tooltip="How many frames to show. Each is a full picture in memory, so show few of a long video.",
+        ),
+        io.Int.Input(
+            "step",
+            default=5,
+            min=1,
+            max=100_000,
+            tooltip="Distance between shown frames in frames: 5 shows every fifth, five a second at 25 fps.",
+        ),
+    ]

@@ -1,0 +1,190 @@
+"""Videos of this pack: one that renders while it is saved, and reading any VIDEO frame by frame."""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import IO, Any
+
+import torch
+from torch import Tensor
+
+from ..models_hub.errors import InputError
+from ..models_hub.media import VideoReader, write_video
+from ..models_hub.stages.compose import compose_frames
+from ..models_hub.stages.region import DEFAULT_FEATHER
+from ..models_hub.types import Stream
+from .host import Types, VideoComponents, VideoInput, host_progress, intermediate_device
+
+Sound = tuple[Tensor, int]
+"""(channels, samples) in -1..1, and samples a second."""
+
+
+@dataclass(frozen=True, eq=False)
+class StreamedVideo(VideoInput):
+    """A VIDEO whose frames are made when they are asked for, a few at a time.
+
+    Saving renders straight into the encoder, so memory does not grow with the length. Nothing is kept:
+    whoever asks twice renders twice, and gets the same frames.
+
+    Attributes:
+        stream: generated frames (ART_FRAMES).
+        sound: the sound track; it starts with frame `first`.
+        mode, feather, colour_match: as for `compose_frames`.
+        first, last: the part of the stream that is shown, as in a slice.
+    """
+
+    stream: Stream
+    sound: Sound | None = None
+    mode: str = "picture"
+    feather: float = DEFAULT_FEATHER
+    colour_match: float = 1.0
+    first: int = 0
+    last: int | None = None
+
+    def frames(self) -> Iterator[Tensor]:
+        """The frames in order, (n, H, W, 3) in 0..1."""
+        with torch.inference_mode():
+            yield from compose_frames(self.stream, self.mode, self.feather, self.colour_match, self.first, self._stop())
+
+    def _stop(self) -> int:
+        return len(self.stream) if self.last is None else self.last
+
+    def get_frame_count(self) -> int:
+        return self._stop() - self.first
+
+    def get_frame_rate(self) -> Fraction:
+        return Fraction(self.stream.fps).limit_denominator(100_000)
+
+    def get_duration(self) -> float:
+        return float(self.get_frame_count() / self.get_frame_rate())
+
+    def get_dimensions(self) -> tuple[int, int]:
+        if self.mode == "crop":
+            return self.stream.size, self.stream.size
+        height, width = self.stream.face.picture.shape[:2]
+        return width, height
+
+    def get_container_format(self) -> str:
+        return "mp4"
+
+    def get_color_space(self) -> str:
+        return "sRGB"
+
+    def get_components(self) -> VideoComponents:
+        count = self.get_frame_count()
+        width, height = self.get_dimensions()
+        progress = host_progress(count)
+        images = torch.empty(count, height, width, 3, device=intermediate_device())
+        done = 0
+        for frames in self.frames():
+            images[done : done + len(frames)] = frames
+            done += len(frames)
+            progress(done, count)
+        return VideoComponents(images=images, frame_rate=self.get_frame_rate(), audio=_audio(self.sound))
+
+    def save_to(
+        self,
+        path: str | IO[bytes],
+        format: Any = Types.VideoContainer.AUTO,
+        codec: Any = Types.VideoCodec.AUTO,
+        metadata: dict | None = None,
+        bit_depth: int | None = None,
+        crf: float | None = None,
+        color_space: str | None = None,
+    ) -> None:
+        _check_encoding(Types.VideoContainer(format).value, Types.VideoCodec(codec).value, bit_depth, color_space)
+        count = self.get_frame_count()
+        report = host_progress(count)
+
+        def frames() -> Iterator[Tensor]:
+            done = 0
+            for chunk in self.frames():
+                done += len(chunk)
+                report(done, count, chunk[-1])  # also the place where a run is cancelled
+                yield chunk
+
+        write_video(path, frames(), self.get_frame_rate(), self.sound, crf=crf, metadata=metadata, overwrite=True)
+
+    def as_trimmed(
+        self, start_time: float | None = None, duration: float | None = None, strict_duration: bool = False
+    ) -> "StreamedVideo | None":
+        start, duration = max(0.0, start_time or 0.0), duration or 0.0
+        rate = self.get_frame_rate()
+        first = self.first + round(start * rate)
+        last = min(first + round(duration * rate), self._stop()) if duration else self._stop()
+        if last <= first or (strict_duration and self.get_duration() < start + duration):
+            return None
+        return replace(self, first=first, last=last, sound=_cut(self.sound, start, duration))
+
+
+def _check_encoding(container: str, codec: str, bit_depth: int | None, color_space: str | None) -> None:
+    wanted = {"container": container, "codec": codec, "bit depth": bit_depth or 8, "colour space": color_space}
+    made = {"container": ("auto", "mp4"), "codec": ("auto", "h264"), "bit depth": (8,), "colour space": (None, "sRGB")}
+    for name, value in wanted.items():
+        if value not in made[name]:
+            raise InputError(
+                f"This video renders while it is saved, as 8 bit H.264 in mp4; the {name} {value} cannot be made on "
+                "the way. Choose auto, or pass it through Get Video Components and Create Video first."
+            )
+
+
+def _cut(sound: Sound | None, start: float, duration: float) -> Sound | None:
+    if sound is None:
+        return None
+    waveform, rate = sound
+    first = round(start * rate)
+    return waveform[:, first : first + round(duration * rate) if duration else None], rate
+
+
+def _audio(sound: Sound | None) -> dict[str, Any] | None:
+    return None if sound is None else {"waveform": sound[0][None], "sample_rate": sound[1]}
+
+
+@dataclass(frozen=True, eq=False)
+class OpenVideo:
+    """Any VIDEO, read frame by frame.
+
+    Attributes:
+        fps: frames a second.
+        length: number of frames, as far as is known before decoding.
+        frames: gives the frames in order, (n, H, W, 3) in 0..1.
+        audio: gives the sound as AUDIO, or None if there is none.
+    """
+
+    fps: Fraction
+    length: int
+    frames: Callable[[], Iterator[Tensor]]
+    audio: Callable[[], dict[str, Any] | None]
+
+
+def open_video(video: Any) -> OpenVideo:
+    """Read a VIDEO without holding all of its frames, where it allows for that.
+
+    Raises:
+        InputError: this is no video.
+        MediaError: its file cannot be read.
+    """
+    if isinstance(video, StreamedVideo):
+        return OpenVideo(video.get_frame_rate(), video.get_frame_count(), video.frames, lambda: _audio(video.sound))
+    if not hasattr(video, "get_components"):
+        raise InputError(
+            f"A video of type {type(video).__name__} was given; link a VIDEO, such as Load Video gives. "
+            "Create Video makes one of images."
+        )
+    # Only videos that override it have a file; the base class would encode all frames first.
+    if type(video).get_stream_source is VideoInput.get_stream_source:
+        parts = video.get_components()
+        return OpenVideo(
+            Fraction(parts.frame_rate), len(parts.images), lambda: iter(parts.images.split(8)), lambda: parts.audio
+        )
+    reader = VideoReader(video.get_stream_source())
+    start, duration = video.get_active_trim_window() if hasattr(video, "get_active_trim_window") else (0.0, 0.0)
+    first = round(start * reader.fps)
+    last = min(first + math.ceil(duration * reader.fps), reader.frame_count) if duration else reader.frame_count
+    return OpenVideo(
+        reader.fps,
+        last - first,
+        lambda: reader.frames(start=first, stop=last),
+        lambda: _audio(_cut(reader.read_audio(), start, duration)),
+    )

@@ -1,0 +1,36 @@
+"""ART_FACE, ART_DENSITY -> ART_WARP."""
+
+from ..models_hub.stages.warper import warp_stream
+from . import types
+from .host import io, weights_file
+
+STAGE = "warper"
+
+
+class ArticulateWarper(io.ComfyNode):
+    """Moves the features of the source face to the driving landmarks, and fills gaps from its facial memory."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="ArticulateWarper",
+            display_name="Memory-Compensated Warper",
+            category=types.CATEGORY,
+            description="Finds the flow from the source to every frame and warps the source's features along it. "
+            "The work is done later, frame by frame, when the video is saved or previewed.",
+            search_aliases=["mcnet", "dense motion", "flow", "occlusion", "facial memory", "animate face"],
+            inputs=[
+                types.Face.Input("face", tooltip="The source face, from the Face node."),
+                types.Density.Input("density", tooltip="Where the landmarks are in every frame."),
+                types.weights_input(STAGE),
+            ],
+            outputs=[types.Warp.Output("warp", tooltip="A stream of flow, occlusion and warped features.")],
+        )
+
+    @classmethod
+    def fingerprint_inputs(cls, weights=None, **_) -> str:
+        return types.weights_state(STAGE, weights)
+
+    @classmethod
+    def execute(cls, face, density, weights) -> io.NodeOutput:
+        return io.NodeOutput(warp_stream(face, density, weights_file(STAGE, weights)))

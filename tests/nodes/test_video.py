@@ -1,0 +1,196 @@
+"""The VIDEO that renders while it is saved, and reading any VIDEO frame by frame."""
+
+import io
+from dataclasses import dataclass
+from fractions import Fraction
+
+import pytest
+import torch
+from articulate.models_hub.errors import InputError
+from articulate.models_hub.media import VideoReader, write_video
+from articulate.models_hub.networks.density import cell_centres
+from articulate.models_hub.types import Face, FrameChunk, Stream
+from articulate.nodes.compose import ArticulateCompose
+from articulate.nodes.host import VideoComponents, VideoInput
+from articulate.nodes.video import StreamedVideo, open_video
+
+SIZE = 32
+
+
+def make_stream(length: int = 10, fps: float = 25.0, seen: list | None = None) -> Stream:
+    """Grey frames that become brighter with time."""
+    centres = cell_centres(8)
+    flow = torch.stack(torch.meshgrid(centres, centres, indexing="xy"), dim=-1)[None]
+    points = torch.rand(68, 2, generator=torch.Generator().manual_seed(0)) - 0.5
+    face = Face(torch.zeros(1, 3, SIZE, SIZE), points, torch.tensor([[20.0, 0, 30], [0, 20, 24]]),
+                torch.zeros(48, 64, 3), (0.0, 0.0, 1.0, 1.0))  # fmt: skip
+
+    def chunks(start: int, stop: int):
+        for number in range(start, stop):
+            if seen is not None:
+                seen.append(number)
+            painted = torch.full((1, 3, SIZE, SIZE), number / 20)
+            yield FrameChunk(number, painted, painted, torch.zeros(1, 1, SIZE, SIZE), flow, points[None])
+
+    return Stream(length, fps, face, SIZE, chunks)
+
+
+def make_sound(seconds: float, rate: int = 16000) -> dict:
+    time = torch.arange(int(seconds * rate)) / rate
+    return {"waveform": 0.3 * torch.sin(time * 2000)[None, None], "sample_rate": rate}
+
+
+def make_video(length: int = 10, sound: bool = True, **options) -> StreamedVideo:
+    audio = make_sound(length / 25) if sound else None
+    settings = {"mode": "picture", "feather": 0.1, "colour_match": 0.0} | options
+    return ArticulateCompose.execute(make_stream(length), audio=audio, **settings)[0]
+
+
+def test_facts_are_known_without_rendering():
+    seen = []
+    video = StreamedVideo(make_stream(30, 29.97, seen))
+    assert video.get_dimensions() == (64, 48)
+    assert video.get_frame_count() == 30
+    assert abs(video.get_frame_rate() - Fraction("29.97")) < Fraction(1, 10_000)
+    assert video.get_duration() == pytest.approx(30 / 29.97)
+    assert StreamedVideo(make_stream(), mode="crop").get_dimensions() == (SIZE, SIZE)
+    assert video.as_trimmed(0.2, 0.4).get_frame_count() == 12
+    assert seen == []
+
+
+def test_saving_writes_every_frame_and_the_sound(tmp_path):
+    path = tmp_path / "말하기 😀.mp4"
+    make_video().save_to(str(path), metadata={"prompt": {"1": {}}})
+    reader = VideoReader(path)
+    assert (reader.frame_count, reader.size, reader.fps) == (10, (64, 48), 25)
+    waveform, rate = reader.read_audio()
+    assert rate == 16000
+    assert abs(waveform.shape[1] - 6400) <= 1024  # AAC works in blocks
+    frames = torch.cat(list(reader.frames()))
+    brightness = frames[:, 24, 30].mean(-1)
+    assert torch.allclose(brightness, torch.arange(10) / 20, atol=0.03)
+
+
+def test_saving_to_memory_and_without_sound():
+    buffer = io.BytesIO()
+    make_video(sound=False).save_to(buffer)
+    reader = VideoReader(buffer)
+    assert reader.frame_count == 10
+    assert not reader.has_audio
+
+
+def test_frames_are_rendered_when_they_are_written_not_before(tmp_path):
+    seen, held = [], []
+    video = StreamedVideo(make_stream(20, seen=seen))
+    for chunk in video.frames():
+        held.append(len(seen))
+        assert len(chunk) <= 8
+    assert held == sorted(held)
+    assert held[0] <= 8
+
+
+def test_components_are_the_frames():
+    video = make_video(7)
+    parts = video.get_components()
+    assert parts.images.shape == (7, 48, 64, 3)
+    assert torch.equal(parts.images, torch.cat(list(video.frames())))
+    assert parts.frame_rate == 25
+    assert torch.equal(parts.audio["waveform"], make_sound(7 / 25)["waveform"])
+
+
+def test_trimming_cuts_frames_and_sound_alike():
+    video = make_video(10)
+    part = video.as_trimmed(0.12, 0.16)
+    assert part.get_frame_count() == 4
+    assert torch.equal(torch.cat(list(part.frames())), video.get_components().images[3:7])
+    assert part.get_components().audio["waveform"].shape[-1] == 2560
+    assert part.as_trimmed(0.04).get_frame_count() == 3
+    assert video.as_trimmed(1.0) is None
+    assert video.as_trimmed(0.2, 5.0, strict_duration=True) is None
+    assert video.as_trimmed(0.2, 5.0).get_frame_count() == 5
+
+
+@pytest.mark.parametrize("options", [{"format": "webm"}, {"codec": "av1"}, {"bit_depth": 10}, {"color_space": "HDR"}])
+def test_other_encodings_are_refused_by_name(options, tmp_path):
+    path = tmp_path / "out.mp4"
+    with pytest.raises(InputError, match=str(next(iter(options.values())))):
+        make_video().save_to(str(path), **options)
+    assert not path.exists()
+
+
+def test_an_error_leaves_no_file(tmp_path):
+    def chunks(start: int, stop: int):
+        yield from make_stream().chunks(0, 3)
+        raise KeyboardInterrupt
+
+    stream = make_stream()
+    video = StreamedVideo(Stream(stream.length, stream.fps, stream.face, stream.size, chunks))
+    with pytest.raises(KeyboardInterrupt):
+        video.save_to(str(tmp_path / "out.mp4"))
+    assert list(tmp_path.iterdir()) == []
+
+
+@dataclass
+class FromFile(VideoInput):
+    """A video in a file, as the host loads it."""
+
+    path: str
+    start: float = 0.0
+    seconds: float = 0.0
+
+    def get_components(self):
+        raise AssertionError("all frames at once")
+
+    def save_to(self, path, **_options):
+        raise AssertionError("encoded again")
+
+    def as_trimmed(self, start_time=None, duration=None, strict_duration=False):
+        return FromFile(self.path, start_time, duration)
+
+    def get_stream_source(self):
+        return self.path
+
+    def get_active_trim_window(self):
+        return self.start, self.seconds
+
+
+class InMemory(FromFile):
+    """A video of tensors, as Create Video makes it."""
+
+    get_stream_source = VideoInput.get_stream_source
+
+    def get_components(self):
+        return VideoComponents(torch.rand(20, 8, 8, 3), Fraction(10), {"waveform": torch.zeros(1, 1, 9)})
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "in.mp4"
+    frames = torch.linspace(0, 1, 20)[:, None, None, None].expand(20, 32, 32, 3)
+    write_video(path, [frames], 25, (torch.zeros(1, 12800), 16000))
+    return str(path)
+
+
+def test_files_are_read_in_pieces(file):
+    opened = open_video(FromFile(file))
+    sizes = [len(chunk) for chunk in opened.frames()]
+    assert (sum(sizes), opened.length, opened.fps) == (20, 20, 25)
+    assert max(sizes) <= 8
+    assert opened.audio()["sample_rate"] == 16000
+
+
+def test_trimmed_files_are_read_trimmed(file):
+    opened = open_video(FromFile(file, 0.2, 0.4))
+    frames = torch.cat(list(opened.frames()))
+    assert len(frames) == opened.length == 10
+    assert frames[0].mean() == pytest.approx(5 / 19, abs=0.03)
+    assert opened.audio()["waveform"].shape[-1] == 6400
+
+
+def test_other_videos():
+    opened = open_video(InMemory(""))
+    assert (sum(len(chunk) for chunk in opened.frames()), opened.fps) == (20, 10)
+    assert opened.audio()["waveform"].shape[-1] == 9
+    assert sum(len(chunk) for chunk in open_video(make_video(5)).frames()) == 5
+    with pytest.raises(InputError, match="Tensor"):
+        open_video(torch.zeros(2, 8, 8, 3))
