@@ -15,15 +15,16 @@ INSIDE_COMFYUI = "comfy_api" in sys.modules
 """ComfyUI has loaded its node interface long before it loads any pack; a script has not."""
 
 if INSIDE_COMFYUI:
-    from comfy_api.latest import ComfyExtension, Input, Types, io, ui
+    from comfy_api.latest import ComfyExtension, Input, InputImpl, Types, io, ui
 
     VideoInput, VideoComponents = Input.Video, Types.VideoComponents
 else:
-    from .standin import ComfyExtension, Types, VideoComponents, VideoInput, io, ui
+    from .standin import ComfyExtension, InputImpl, Types, VideoComponents, VideoInput, io, ui
 
 __all__ = [
     "INSIDE_COMFYUI",
     "ComfyExtension",
+    "InputImpl",
     "Types",
     "VideoComponents",
     "VideoInput",

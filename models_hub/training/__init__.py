@@ -1,1 +1,42 @@
-"""Data sets, losses and fit loops that made the embedded weights."""
+"""Data sets, losses and fit loops that made the embedded weights.
+
+Each network has one training command: a module with `add_arguments(parser)` and `run(arguments)`.
+"""
+
+from types import ModuleType
+
+from ..errors import InputError
+
+COMMANDS = {
+    "finder": "the face finder",
+    "landmarks": "the landmark estimator",
+    "audio_to_lip": "the audio encoder",
+    "sync_critic": "the critic of sound against lips",
+    "predictor": "the landmark predictor",
+    "warper": "the warper, the frame generator and their critics",
+}
+"""What can be trained, in the order in which the embedded weights were made."""
+
+
+def training_module(name: str) -> ModuleType:
+    """The module behind a training command, loaded when it is asked for.
+
+    Raises:
+        InputError: there is no such command.
+    """
+    match name:
+        case "finder":
+            from . import finder as module
+        case "landmarks":
+            from . import landmarks as module
+        case "audio_to_lip":
+            from . import audio_to_lip as module
+        case "sync_critic":
+            from . import sync_critic as module
+        case "predictor":
+            from . import predictor as module
+        case "warper":
+            from . import warper as module
+        case _:
+            raise InputError(f"There is no training command {name!r}; there are {', '.join(COMMANDS)}.")
+    return module

@@ -7,5 +7,6 @@ runs unchanged in ComfyUI; what no node of ours needs is left out. `nodes/host.p
 from . import io, ui
 from .extension import ComfyExtension
 from .video import Types, VideoComponents, VideoInput
+from .video_impl import InputImpl
 
-__all__ = ["ComfyExtension", "Types", "VideoComponents", "VideoInput", "io", "ui"]
+__all__ = ["ComfyExtension", "InputImpl", "Types", "VideoComponents", "VideoInput", "io", "ui"]

@@ -1,0 +1,168 @@
+"""How fast the whole run is: every stage timed while a portrait speaks a recording, from files to file."""
+
+import os
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from ..media import read_audio, read_picture, write_video
+from ..stages.audio_encoder import encode_speech
+from ..stages.compose import compose_frames
+from ..stages.density import build_density
+from ..stages.face import locate_face
+from ..stages.generator import generate_stream
+from ..stages.landmark_predictor import predict_landmarks
+from ..stages.warper import warp_stream
+from ..types import Progress, Stream, frame_count
+
+T = TypeVar("T")
+
+COUNTED_FRAMES = 8
+
+
+class Stopwatch:
+    """Wall time by stage. A stage that runs inside another is not counted twice."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._running: list[str] = []
+        self._since = time.perf_counter()
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Count the time inside the block for this stage."""
+        self._switch()
+        self._running.append(name)
+        try:
+            yield
+        finally:
+            self._switch()
+            self._running.pop()
+
+    def each(self, name: str, items: Iterable[T]) -> Iterator[T]:
+        """The same items; making them counts for this stage, using them does not."""
+        iterator = iter(items)
+        while True:
+            with self.stage(name):
+                try:
+                    item = next(iterator)
+                except StopIteration:
+                    return
+            yield item
+
+    def _switch(self) -> None:
+        now = time.perf_counter()
+        if self._running:
+            name = self._running[-1]
+            self.seconds[name] = self.seconds.get(name, 0.0) + now - self._since
+        self._since = now
+
+
+def bench(
+    portrait: str | os.PathLike, speech: str | os.PathLike, threads: Iterable[int], progress: Progress | None = None
+) -> dict[str, Any]:
+    """Measure the whole run.
+
+    One run is made first and not counted: it loads the weights.
+
+    Args:
+        portrait, speech: files.
+        threads: thread counts to measure one after the other; the count is put back afterwards.
+        progress: called with (runs done, runs in all).
+
+    Returns:
+        `runs`: for each thread count `seconds_per_second` (seconds of compute for a second of video, all stages from
+        reading the files to the finished mp4), `cpu_seconds_per_second` and `shares` by stage; `first_run_seconds`;
+        `gflop_per_frame` of flow, memory and generation as they run for this video (a multiplication and an addition
+        are two); `frames`, `video_seconds`, `width`, `height`.
+
+    Raises:
+        ArticulateError: a file or the face in it cannot be used.
+    """
+    counts = list(threads)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(counts[0])
+        first = _talk(portrait, speech)
+        _report(progress, 1, len(counts) + 1)
+        runs = []
+        for done, count in enumerate(counts, 2):
+            torch.set_num_threads(count)
+            measured = _talk(portrait, speech)
+            total = sum(measured["seconds"].values())
+            runs.append(
+                {
+                    "threads": count,
+                    "seconds_per_second": total / measured["video_seconds"],
+                    "cpu_seconds_per_second": measured["cpu_seconds"] / measured["video_seconds"],
+                    "shares": {stage: seconds / total for stage, seconds in measured["seconds"].items()},
+                }
+            )
+            _report(progress, done, len(counts) + 1)
+    finally:
+        torch.set_num_threads(before)
+    facts = {key: first[key] for key in ("frames", "video_seconds", "width", "height")}
+    facts["gflop_per_frame"] = gflop_per_frame(first["stream"])
+    return facts | {"first_run_seconds": sum(first["seconds"].values()), "runs": runs}
+
+
+def _report(progress: Progress | None, done: int, in_all: int) -> None:
+    if progress is not None:
+        progress(done, in_all)
+
+
+def _talk(portrait: str | os.PathLike, speech: str | os.PathLike) -> dict[str, Any]:
+    watch, cpu = Stopwatch(), time.process_time()
+    with watch.stage("reading"):
+        picture, audio = read_picture(portrait), read_audio(speech)
+    with watch.stage("face"):
+        face = locate_face(picture)
+    with watch.stage("audio encoder"):
+        units = encode_speech(*audio)
+    with watch.stage("landmark predictor"):
+        landmarks = predict_landmarks(units, face)
+    with watch.stage("density maps"):
+        density = build_density(landmarks)
+    stream = generate_stream(_timed(watch, "warper", warp_stream(face, density)))
+    frames = compose_frames(_timed(watch, "generator", stream))
+    with tempfile.TemporaryDirectory() as folder, watch.stage("encoding"):
+        write_video(Path(folder) / "talking.mp4", watch.each("compose", frames), landmarks.fps, audio)
+    return {
+        "seconds": watch.seconds,
+        "cpu_seconds": time.process_time() - cpu,
+        "stream": stream,
+        "frames": frame_count(audio[0].shape[1], audio[1], landmarks.fps),
+        "video_seconds": audio[0].shape[1] / audio[1],
+        "width": face.picture.shape[1],
+        "height": face.picture.shape[0],
+    }
+
+
+def _timed(watch: Stopwatch, name: str, stream: Stream) -> Stream:
+    def chunks(start: int, stop: int) -> Iterator[Any]:
+        return watch.each(name, stream.chunks(start, stop))
+
+    return Stream(stream.length, stream.fps, stream.face, stream.size, chunks)
+
+
+def gflop_per_frame(stream: Stream) -> float:
+    """Billions of floating point operations that one more frame of a stream of generated frames costs.
+
+    What is done once for a video, such as encoding the source, is left out.
+    """
+    totals = []
+    for frames in (COUNTED_FRAMES, 2 * COUNTED_FRAMES):
+        with FlopCounterMode(display=False) as counter:
+            for _ in stream.chunks(0, min(frames, stream.length)):
+                pass
+        totals.append(counter.get_total_flops())
+    more = min(2 * COUNTED_FRAMES, stream.length) - min(COUNTED_FRAMES, stream.length)
+    if more == 0:  # a very short video
+        return totals[0] / stream.length / 1e9
+    return (totals[1] - totals[0]) / more / 1e9

@@ -1,0 +1,93 @@
+"""`articulate evaluate`: the measured figures, on people never trained on."""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from .common import add_json, add_quiet, print_json
+
+SUMMARY = "measure every stage on real footage of people never trained on"
+EXAMPLES = """examples:
+  articulate evaluate --data DIR --split val --json
+  articulate evaluate --data DIR --only speech,outside --output out/evaluation
+
+DIR holds manifest.csv, clips/, pictures/ and pictures.csv. Contact sheets are written to --output."""
+
+PARTS = ("faces", "speech", "reenactment", "outside")
+
+REQUIRED = {
+    "face_found": (0.95, "at least"),
+    "landmark_error_eye_distance": (0.04, "at most"),
+    "mouth_opening_correlation": (0.55, "at least"),
+    "lip_error_reduction": (0.20, "at least"),
+    "reenactment_l1_reduction": (0.33, "at least"),
+    "reenactment_mouth_l1_reduction": (0.55, "at least"),
+    "inner_mouth_l1_reduction": (0.25, "at least"),
+    "outside_psnr": (45.0, "at least"),
+}
+"""What the embedded weights are meant to reach."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of this command."""
+    parser.add_argument("--data", required=True, metavar="DIR", type=Path, help="folder of the footage")
+    parser.add_argument("--split", default="val", choices=("train", "val"), help="which people (%(default)s)")
+    parser.add_argument("--only", default=",".join(PARTS), metavar="PART,...",
+                        help="measure only these (%(default)s)")  # fmt: skip
+    parser.add_argument("--output", default="out/evaluation", metavar="DIR", type=Path,
+                        help="where contact sheets are written (%(default)s)")  # fmt: skip
+    add_json(parser)
+    add_quiet(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Measure, and print the figures beside what is required."""
+    from ...models_hub.errors import InputError
+    from ...nodes.host import host_progress
+    from ...nodes.standin.execution import Execution, executing
+
+    chosen = [part.strip() for part in arguments.only.split(",") if part.strip()]
+    unknown = sorted(set(chosen) - set(PARTS))
+    if unknown or not chosen:
+        raise InputError(
+            f"--only {arguments.only!r} names no part that can be measured; choose from {', '.join(PARTS)}."
+        )
+    if not (arguments.data / "manifest.csv").is_file():
+        raise InputError(f"{arguments.data} holds no manifest.csv; give --data the folder that has clips/ in it.")
+    figures: dict[str, Any] = {}
+    for part in chosen:
+        with executing(Execution(quiet=arguments.quiet, node_title=part)):
+            figures |= _measure(part)(arguments.data, arguments.split, arguments.output, host_progress(1))
+    if arguments.json:
+        print_json(figures)
+        return 0
+    for key, value in figures.items():
+        line = f"{key:36s} {value:10.4f}" if isinstance(value, float) else f"{key:36s} {value!s:>10s}"
+        if key in REQUIRED:
+            limit, direction = REQUIRED[key]
+            reached = value >= limit if direction == "at least" else value <= limit
+            line += f"   {direction} {limit:g}: {'reached' if reached else 'NOT reached'}"
+        print(line)
+    print(f"Contact sheets: {arguments.output}")
+    return 0
+
+
+def _measure(part: str) -> Callable[..., dict[str, Any]]:
+    match part:
+        case "faces":
+            from ...models_hub.evaluation.faces import evaluate_faces
+
+            return lambda data, split, _output, progress: evaluate_faces(data, split, progress)
+        case "speech":
+            from ...models_hub.evaluation.speech import evaluate_speech
+
+            return lambda data, split, _output, progress: evaluate_speech(data, split, progress=progress)
+        case "reenactment":
+            from ...models_hub.evaluation.reenactment import evaluate_reenactment
+
+            return evaluate_reenactment
+        case _:
+            from ...models_hub.evaluation.outside import evaluate_outside
+
+            return evaluate_outside
