@@ -120,8 +120,7 @@ class PairBatch:
 
     Attributes:
         source: (S, 3, 256, 256) in 0..1; source_points: (S, 68, 2).
-        driving: (S * D, 3, 256, 256), the frames of each source in a row; the first two of each are
-            neighbours in time. driving_points: (S * D, 68, 2).
+        driving: (S * D, 3, 256, 256), the frames of each source in a row. driving_points: (S * D, 68, 2).
     """
 
     source: Tensor
@@ -138,10 +137,10 @@ class PairSampler:
     Args:
         footage: from `pack_footage`.
         seed: of order and augmentation.
-        sources, driven: sources in a batch, frames driven from each (at least 2).
+        sources, driven: sources in a batch, frames driven from each (2 to 6).
     """
 
-    def __init__(self, footage: Footage, seed: int, sources: int = 4, driven: int = 3) -> None:
+    def __init__(self, footage: Footage, seed: int, sources: int = 4, driven: int = 5) -> None:
         self.footage, self.sources, self.driven = footage, sources, driven
         self.random = np.random.default_rng(seed)
         opening = mouth_opening(footage.points)
@@ -154,7 +153,7 @@ class PairSampler:
         weight = np.array([n / seconds[p] ** 0.6 for n, p in zip(footage.lengths, footage.persons, strict=True)])
         self.weight = weight / weight.sum()
 
-    def _indices(self) -> list[int]:
+    def _indices(self, neighbours: bool) -> list[int]:
         clip = self.random.choice(len(self.weight), p=self.weight)
         start, length = int(self.footage.starts[clip]), int(self.footage.lengths[clip])
         draws = start + self.random.integers(0, length, 8)
@@ -166,15 +165,22 @@ class PairSampler:
             source, targets = by_opening[-1], by_opening
         else:
             source, targets = draws[0], draws[1:]
-        first = min(int(targets[0]), start + length - 2)
-        others = self.random.choice(targets[1:6], self.driven - 2, replace=False)
-        return [int(source), max(first, start), max(first, start) + (length > 1), *map(int, others)]
+        others = self.random.choice(targets[1:7], self.driven - 1, replace=False)
+        chosen = [int(source), int(targets[0]), *map(int, others)]
+        if neighbours:
+            chosen[1] = max(start, min(chosen[1], start + length - 2))
+            chosen[2] = min(chosen[1] + 1, start + length - 1)
+        return chosen
 
-    def __call__(self) -> PairBatch:
-        """One batch, augmented: the same colour, geometry and flip for all frames of a source."""
+    def __call__(self, neighbours: bool = False) -> PairBatch:
+        """One batch, augmented: the same colour, geometry and flip for all frames of a source.
+
+        Args:
+            neighbours: make the first two driven frames of each source neighbours in time.
+        """
         sources, driving, source_points, driving_points = [], [], [], []
         for _ in range(self.sources):
-            chosen = self._indices()
+            chosen = self._indices(neighbours)
             images = torch.from_numpy(self.footage.frames[chosen]).permute(0, 3, 1, 2).float() / 255
             points = torch.from_numpy(self.footage.points[chosen])
             images, points = augment(images, points, self.random)

@@ -1,8 +1,9 @@
 """Train the memory-compensated warper and the frame generator, with frame and difference critics.
 
-Self-reconstruction: a source frame and other frames of the same clip. Dense motion sees the whole
-256x256 frame; features are decoded only in a 128x128 window of it, mostly around the mouth, so that
-full resolution costs a quarter. The critics join for the last part of the steps (trial, point 4).
+Self-reconstruction: a source frame and other frames of the same clip. Dense motion learns from the
+whole 256x256 of every driven frame; only some of them are painted, and those in a 128x128 window,
+mostly around the mouth, so that full resolution costs a quarter. The critics join for the last part
+of the steps (trial, point 4).
 """
 
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from . import fit
 from .footage import SIZE, PairBatch, PairSampler, pack_footage
 from .warper_losses import feature_matching, hinge_critic, reconstruction, region_weights
 
+PAINTED = 2  # frames of each source that are painted; one more once the critics want neighbours
 WINDOW = 0.5  # side of the decoded window, as a fraction of the crop
 CELL = 8 / SIZE  # windows start at whole cells of the coarsest features
 LEARNING_RATE, CRITIC_RATE = 4e-4, 2e-4
@@ -34,7 +36,7 @@ def add_arguments(parser) -> None:
     fit.add_common_arguments(parser, steps=6000, output="runs/warper")
     parser.add_argument("--cache", type=Path, help="folder for decoded frames (default: OUTPUT/footage)")
     parser.add_argument("--sources", type=int, default=4, help="source faces in a batch")
-    parser.add_argument("--driven", type=int, default=3, help="frames driven from each source")
+    parser.add_argument("--driven", type=int, default=5, help="frames driven from each source (2 to 6)")
     parser.add_argument("--fp32", action="store_true", help="train in float32 instead of bfloat16 autocast")
     parser.add_argument("--install", action="store_true", help="write the averaged weights into the package at the end")
 
@@ -90,7 +92,13 @@ def window_corners(points: Tensor, generator: torch.Generator) -> Tensor:
 def generator_step(trainer: Trainer, batch: PairBatch, random: torch.Generator, critics: bool, amp: bool) -> dict:
     """One step of warper and generator; returns the terms and what the critics need."""
     driven = len(batch.driving) // len(batch.source)
-    corners = share_window(window_corners(batch.driving_points, random), driven)
+    painted_each = PAINTED + int(critics)
+    first = torch.arange(0, len(batch.driving), driven)
+    picked = (first[:, None] + torch.arange(painted_each)).flatten()
+    points = batch.driving_points[picked]
+    corners = window_corners(points, random)
+    if critics:
+        corners = share_window(corners, painted_each)
     # Estimated landmarks are never exact: neither are these.
     noisy = batch.driving_points + 0.003 * torch.randn(batch.driving_points.shape, generator=random)
 
@@ -98,26 +106,30 @@ def generator_step(trainer: Trainer, batch: PairBatch, random: torch.Generator, 
         return cut_windows(x, corners, WINDOW)
 
     with torch.no_grad():
-        hints = trainer.generator.hints(batch.source_points.repeat_interleave(driven, 0), noisy, SIZE)
-        hints = tuple(cut(hint) for hint in hints)
+        source_points = batch.source_points.repeat_interleave(painted_each, 0)
+        hints = tuple(cut(hint) for hint in trainer.generator.hints(source_points, noisy[picked], SIZE))
+        whole_weights = F.avg_pool2d(region_weights(batch.driving_points, SIZE), 2)
     with torch.autocast("cpu", torch.bfloat16, enabled=amp):
-        source = trainer.warper.encode(batch.source, batch.source_points).repeat(driven)
-        flow, occlusion = trainer.warper.flow(source, noisy)
-        features = trainer.warper.compensate(source, flow, occlusion, cut)
-        warped = warp(source.image, flow)
-        painted, blend = trainer.generator(features, hints, cut(warped))
-    made = blend * cut(warped) + (1 - blend) * painted
-    real = cut(batch.driving)
-    weights = region_weights(batch.driving_points, SIZE)
-    half = F.avg_pool2d(weights, 2)
-    whole = ((F.avg_pool2d(warped, 2) - F.avg_pool2d(batch.driving, 2)).abs() * half).mean()
-    fit_term = reconstruction(made, real, cut(weights))
-    terms = {"reconstruction": fit_term, "warped": whole}
-    loss = 10 * fit_term + 5 * whole
+        encoded = trainer.warper.encode(batch.source, batch.source_points)
+        flow, occlusion = trainer.warper.flow(encoded.repeat(driven), noisy)
+        warped = warp(batch.source.repeat_interleave(driven, 0), flow)
+        source = encoded.repeat(painted_each)
+        features = trainer.warper.compensate(source, flow[picked], occlusion[picked], cut)
+        part = cut(warped[picked])
+        painted, blend = trainer.generator(features, hints, part)
+    made = blend * part + (1 - blend) * painted
+    real = cut(batch.driving[picked])
+    terms = {"reconstruction": reconstruction(made, real, cut(region_weights(points, SIZE)))}
+    half, real_half = F.avg_pool2d(warped, 2), F.avg_pool2d(batch.driving, 2)
+    terms["warped"] = ((half - real_half).abs() * whole_weights).mean()
+    terms["warped_whole"] = sum(
+        (F.avg_pool2d(half, scale) - F.avg_pool2d(real_half, scale)).abs().mean() for scale in (1, 2, 4)
+    )
+    loss = 10 * terms["reconstruction"] + 5 * terms["warped"] + 15 * terms["warped_whole"]
     judged = None
     if critics:
-        density = 8 * cut(density_maps(batch.driving_points, SIZE, 2.0))
-        first = torch.arange(0, len(made), driven)
+        density = 8 * cut(density_maps(points, SIZE, 2.0))
+        first = torch.arange(0, len(made), painted_each)
         judged = (made, real, density, first)
         score, mine = trainer.frame_critic.judge(made, density)
         with torch.no_grad():
@@ -159,9 +171,9 @@ def critic_step(trainer: Trainer, judged: tuple) -> float:
     return float(loss.detach())
 
 
-def share_window(corners: Tensor, driven: int) -> Tensor:
+def share_window(corners: Tensor, painted_each: int) -> Tensor:
     """The neighbouring frames of a source must be seen through the same window."""
-    corners = corners.view(-1, driven, 2).clone()
+    corners = corners.view(-1, painted_each, 2).clone()
     corners[:, 1] = corners[:, 0]
     return corners.view(-1, 2)
 
@@ -189,7 +201,7 @@ def run(arguments) -> None:
             for group in trainer.optimiser.param_groups:
                 group["lr"] = LEARNING_RATE * factor
             critics = trainer.step >= CRITICS_FROM * arguments.steps
-            result = generator_step(trainer, sampler(), random, critics, not arguments.fp32)
+            result = generator_step(trainer, sampler(neighbours=critics), random, critics, not arguments.fp32)
             if critics:
                 result["terms"]["critics"] = critic_step(trainer, result["judged"])
             trainer.average.update(trainer.made, trainer.step)

@@ -29,15 +29,15 @@ def footage():
 def test_sources_and_driven_frames_are_of_one_clip(footage):
     sampler = PairSampler(footage, seed=1)
     for _ in range(40):
-        chosen = sampler._indices()
-        assert len(chosen) == 4
+        chosen = sampler._indices(neighbours=True)
+        assert len(chosen) == 6
         assert len({index // 12 for index in chosen}) == 1
         assert chosen[2] - chosen[1] == 1  # neighbours, for the difference critic
 
 
 def test_most_pairs_open_or_close_the_mouth(footage):
     sampler = PairSampler(footage, seed=2)
-    change = [abs(sampler.opening[a] - sampler.opening[b]) for a, b, *_ in (sampler._indices() for _ in range(200))]
+    change = [abs(sampler.opening[a] - sampler.opening[b]) for a, b, *_ in (sampler._indices(False) for _ in range(200))]
     assert np.mean(change) > 0.4 * np.ptp(sampler.opening)
 
 
@@ -84,8 +84,8 @@ def test_windows_lie_inside_on_whole_cells():
 def test_a_step_with_critics_learns_and_resumes_exactly(footage, tmp_path):
     torch.manual_seed(0)
     first = make_trainer()
-    sampler, random = PairSampler(footage, 0, sources=1, driven=2), torch.Generator().manual_seed(0)
-    batches = [sampler() for _ in range(2)]
+    sampler, random = PairSampler(footage, 0, sources=1, driven=3), torch.Generator().manual_seed(0)
+    batches = [sampler(neighbours=True) for _ in range(2)]
 
     def step(trainer, batch, random):
         result = generator_step(trainer, batch, random, critics=True, amp=False)
