@@ -122,6 +122,27 @@ class LandmarkEstimator(nn.Module):
         y = maps.sum(dim=-1) @ cell_centres(maps.shape[-2], maps.device).to(maps.dtype)
         return torch.stack([x, y], dim=-1)
 
+    @staticmethod
+    def spread(maps: Tensor) -> Tensor:
+        """How unsure the network is: standard deviation of its maps, mean over the landmarks.
+
+        Trained maps are Gaussians of 1.5 cells, so a clear face has about 2.1 (both directions together); a picture
+        without a face spreads much wider.
+
+        Args:
+            maps: (B, 68, h, w) probabilities.
+
+        Returns:
+            (B,) in cells.
+        """
+        variance = torch.zeros_like(maps[:, :, 0, 0])
+        for dimension in (-2, -1):
+            profile = maps.sum(dim=dimension)  # (B, 68, w or h)
+            places = torch.arange(profile.shape[-1], device=maps.device, dtype=maps.dtype)
+            mean = profile @ places
+            variance = variance + (profile * (places - mean[..., None]).square()).sum(dim=-1)
+        return variance.sqrt().mean(dim=1)
+
     def _resample(self, crop: Tensor) -> Tensor:
         size = crop.shape[-1]
         if size == self.working:

@@ -12,8 +12,9 @@ from ..errors import FaceNotFoundError, InputError
 from ..loading import load_network
 from ..networks.ibug68 import COUNT, RIGID
 from ..types import Face, Landmarks, Progress
-from .face import crop_matrix, cut_crop, estimate_landmarks, landmarks_in_box, to_picture, to_pixels
-from .face_detection import SMALLEST_FACE, Box, FoundFace, detect, find_faces, insightface_faces, overlap
+from .crop import Box, crop_matrix, cut_crop, to_pixels
+from .face import landmarks_in_box, to_picture
+from .face_detection import SMALLEST_FACE, WIDEST_SPREAD, find_faces, insightface_faces, overlap
 
 MODES = ("relative", "absolute")
 
@@ -22,9 +23,6 @@ SMOOTHING = (0.12, 0.76, 0.12)
 
 FOLLOW = 0.15
 """How far the crop moves towards the newest landmarks with each frame."""
-
-PRESENT = 0.3
-"""Least score of a face at the tracked place."""
 
 STRAY = 0.35
 """Crop units that the face may be off the place where a crop should show it, before it is searched anew."""
@@ -45,11 +43,13 @@ class _Track:
                 return points
         return self._search(picture)
 
+    @torch.no_grad()
     def _follow(self, picture: Tensor) -> Tensor | None:
-        crop = cut_crop(picture, self.matrix)
-        if not _shows_face(crop):
+        network = load_network("landmark_estimator")
+        maps = network(cut_crop(picture, self.matrix))
+        if network.spread(maps) > WIDEST_SPREAD:
             return None
-        points = to_pixels(estimate_landmarks(crop)[0], self.matrix)
+        points = to_pixels(network.points(maps)[0], self.matrix)
         wanted = crop_matrix(points)
         unit = self.matrix[0, 0]
         drift = (wanted[:, 2] - self.matrix[:, 2]).norm() / unit
@@ -74,14 +74,6 @@ class _Track:
     def _last_box(self) -> Box:
         corner, unit = to_pixels(torch.tensor([-0.5, -0.3]), self.matrix), float(self.matrix[0, 0])
         return (*corner.tolist(), unit, unit)
-
-
-def _shows_face(crop: Tensor) -> bool:
-    """Whether the finder sees a face in the middle of a crop (1, 3, S, S)."""
-    size = crop.shape[-1]
-    expected = (size * 0.25, size * 0.34, size * 0.5, size * 0.5)
-    seen: list[FoundFace] = detect(load_network("face_finder"), crop[0], PRESENT, sides=(128,), last_side=128)
-    return any(overlap(face.box, expected) > 0.25 for face in seen)
 
 
 def _single_frames(frames: Iterable[Tensor]) -> Iterator[Tensor]:

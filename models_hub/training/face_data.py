@@ -13,7 +13,7 @@ import numpy as np
 
 from ..errors import MediaError
 from ..networks.ibug68 import COUNT
-from ..stages.face_detection import BOX_SCALE, BOX_SHIFT
+from ..stages.crop import BOX_SCALE, BOX_SHIFT
 from ..types import CROP_SIZE
 
 POINT_UNITS = 4096

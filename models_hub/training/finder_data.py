@@ -124,7 +124,7 @@ class Composer:
         return result, np.array([*(centre - target / 2), target, target], np.float32)
 
     def _background(self, generator: np.random.Generator, width: int, height: int) -> np.ndarray:
-        """A place without a face: part of a picture, one colour, a ramp, or noise."""
+        """A place without a face: part of a picture, one colour, noise, round shapes, or a shuffled face."""
         import cv2
 
         kind = generator.random()
@@ -133,6 +133,10 @@ class Composer:
         if kind < 0.22:
             coarse = generator.integers(0, 256, (*generator.integers(2, 24, 2), 3)).astype(np.uint8)
             return cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
+        if kind < 0.34:
+            return self._shapes(generator, width, height)
+        if kind < 0.42:
+            return self._scrambled(generator, width, height)
         for _ in range(8):
             source = self.pictures[generator.integers(len(self.pictures))]
             picture = source.levels[0]
@@ -145,3 +149,34 @@ class Composer:
                 x, y, w, h = (int(value) for value in (*corner, *np.maximum(size, 4)))
                 return cv2.resize(picture[y : y + h, x : x + w], (width, height), interpolation=cv2.INTER_AREA)
         return np.full((height, width, 3), generator.integers(0, 256), np.uint8)
+
+    @staticmethod
+    def _shapes(generator: np.random.Generator, width: int, height: int) -> np.ndarray:
+        """Shaded ellipses on a ground of one colour: round like faces, and none."""
+        import cv2
+
+        result = np.full((height, width, 3), generator.integers(0, 256, 3), np.uint8)
+        tone = generator.integers(0, 256, 3)
+        for _ in range(generator.integers(1, 12)):
+            centre = generator.integers(0, [width, height]).tolist()
+            axes = (generator.uniform(0.04, 0.4) * min(width, height) * generator.uniform(0.7, 1.4, 2)).astype(int)
+            turn = generator.uniform(0, 180)
+            for inset in range(generator.integers(1, 4)):
+                colour = np.clip(tone + generator.normal(0, 50, 3), 0, 255).tolist()
+                inner = np.maximum(axes * (1 - 0.3 * inset), 1).astype(int).tolist()
+                offset = (np.array(centre) + generator.normal(0, 0.1, 2) * axes * inset).astype(int).tolist()
+                cv2.ellipse(result, offset, inner, turn, 0, 360, colour, -1 if generator.random() < 0.7 else 2)
+        return cv2.GaussianBlur(result, (0, 0), generator.uniform(0.3, 2))
+
+    def _scrambled(self, generator: np.random.Generator, width: int, height: int) -> np.ndarray:
+        """A face cut into tiles that are shuffled: its colours and parts, and no face."""
+        import cv2
+
+        source = self._source(generator)
+        x, y, side = (int(value) for value in source.box[:3])
+        patch = cv2.resize(source.levels[0][max(y, 0) : y + side, max(x, 0) : x + side], (192, 192))
+        count = int(generator.choice([3, 4, 6]))
+        size = 192 // count
+        tiles = patch.reshape(count, size, count, size, 3).swapaxes(1, 2).reshape(count * count, size, size, 3)
+        tiles = generator.permutation(tiles, axis=0).reshape(count, count, size, size, 3)
+        return cv2.resize(tiles.swapaxes(1, 2).reshape(192, 192, 3), (width, height), interpolation=cv2.INTER_AREA)
