@@ -1,8 +1,8 @@
 """Train the memory-compensated warper and the frame generator, with frame and difference critics.
 
 Self-reconstruction: a source frame and other frames of the same clip. Dense motion learns from the
-whole 256x256 of every driven frame; only some of them are painted, and those in a 128x128 window,
-mostly around the mouth, so that full resolution costs a quarter. The critics join for the last part
+whole 256x256 of every driven frame; only some of them are painted, and those in a 96x96 window,
+mostly around the mouth, so that full resolution costs a seventh. The critics join for the last part
 of the steps (trial, point 4).
 """
 
@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..loading import WEIGHTS_FOLDER, save_network
-from ..networks.blocks import cut_windows, warp
+from ..networks.blocks import cut_windows, resize, sample, warp
 from ..networks.critics import DifferenceCritic, FrameCritic
 from ..networks.density import density_maps
 from ..networks.generator import FrameGenerator
@@ -25,7 +25,7 @@ from .footage import SIZE, PairBatch, PairSampler, pack_footage
 from .warper_losses import feature_matching, hinge_critic, reconstruction, region_weights
 
 PAINTED = 2  # frames of each source that are painted; one more once the critics want neighbours
-WINDOW = 0.5  # side of the decoded window, as a fraction of the crop
+WINDOW = 0.375  # side of the decoded window, as a fraction of the crop
 CELL = 8 / SIZE  # windows start at whole cells of the coarsest features
 LEARNING_RATE, CRITIC_RATE = 4e-4, 2e-4
 CRITICS_FROM = 0.55  # share of the steps that runs without critics
@@ -80,11 +80,11 @@ class Trainer:
 
 
 def window_corners(points: Tensor, generator: torch.Generator) -> Tensor:
-    """Where the decoded windows lie, (B, 2) top and left as fractions: two thirds around the mouth."""
+    """Where the decoded windows lie, (B, 2) top and left as fractions: mostly around the mouth."""
     centre = (points[:, list(LIPS)].mean(1).flip(-1) + 1) / 2  # (B, 2) y, x in 0..1
     anywhere = torch.rand(len(points), 2, generator=generator)
-    near_mouth = centre + 0.08 * torch.randn(len(points), 2, generator=generator)
-    chosen = torch.where(torch.rand(len(points), 1, generator=generator) < 0.67, near_mouth, anywhere)
+    near_mouth = centre + 0.05 * torch.randn(len(points), 2, generator=generator)
+    chosen = torch.where(torch.rand(len(points), 1, generator=generator) < 0.75, near_mouth, anywhere)
     corners = (chosen - WINDOW / 2).clamp(0, 1 - WINDOW)
     return (corners / CELL).round() * CELL
 
@@ -108,19 +108,20 @@ def generator_step(trainer: Trainer, batch: PairBatch, random: torch.Generator, 
     with torch.no_grad():
         source_points = batch.source_points.repeat_interleave(painted_each, 0)
         hints = tuple(cut(hint) for hint in trainer.generator.hints(source_points, noisy[picked], SIZE))
-        whole_weights = F.avg_pool2d(region_weights(batch.driving_points, SIZE), 2)
+        whole_weights = region_weights(batch.driving_points, SIZE // 2)
     with torch.autocast("cpu", torch.bfloat16, enabled=amp):
         encoded = trainer.warper.encode(batch.source, batch.source_points)
         flow, occlusion = trainer.warper.flow(encoded.repeat(driven), noisy)
-        warped = warp(batch.source.repeat_interleave(driven, 0), flow)
+        half = warp(F.avg_pool2d(batch.source, 2).repeat_interleave(driven, 0), flow)
         source = encoded.repeat(painted_each)
         features = trainer.warper.compensate(source, flow[picked], occlusion[picked], cut)
-        part = cut(warped[picked])
+        grid = cut(resize(flow[picked].permute(0, 3, 1, 2), (SIZE, SIZE))).permute(0, 2, 3, 1)
+        part = sample(source.image, grid)
         painted, blend = trainer.generator(features, hints, part)
     made = blend * part + (1 - blend) * painted
     real = cut(batch.driving[picked])
     terms = {"reconstruction": reconstruction(made, real, cut(region_weights(points, SIZE)))}
-    half, real_half = F.avg_pool2d(warped, 2), F.avg_pool2d(batch.driving, 2)
+    real_half = F.avg_pool2d(batch.driving, 2)
     terms["warped"] = ((half - real_half).abs() * whole_weights).mean()
     terms["warped_whole"] = sum(
         (F.avg_pool2d(half, scale) - F.avg_pool2d(real_half, scale)).abs().mean() for scale in (1, 2, 4)

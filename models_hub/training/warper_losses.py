@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..networks.blocks import resize
 from ..networks.density import density_maps
 from ..networks.ibug68 import EYES, LIPS
 from ..networks.landmark_motion import inner_mouth_mask
@@ -19,9 +20,11 @@ def region_weights(points: Tensor, size: int, inner: float = INNER_MOUTH) -> Ten
         size: pixels along each side.
         inner: additional weight inside the inner lips.
     """
-    scale = 2 * torch.pi * (size / 32) ** 2  # brings a unit-mass Gaussian to peak height one
-    near = scale * density_maps(points, size, size / 32, (EYES, LIPS))
-    return 1 + EYE * near[:, :1].clamp(max=1) + LIP * near[:, 1:].clamp(max=1) + inner * inner_mouth_mask(points, size)
+    cells = min(size, 128)  # finer than that nobody sees
+    scale = 2 * torch.pi * (cells / 32) ** 2  # brings a unit-mass Gaussian to peak height one
+    near = (scale * density_maps(points, cells, cells / 32, (EYES, LIPS))).clamp(max=1)
+    weights = 1 + EYE * near[:, :1] + LIP * near[:, 1:] + inner * inner_mouth_mask(points, cells)
+    return resize(weights, (size, size))
 
 
 def reconstruction(made: Tensor, real: Tensor, weights: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from articulate.models_hub.networks.ibug68 import INNER_LIPS, MIRROR
 from articulate.models_hub.networks.warper import MemoryWarper
 from articulate.models_hub.training import fit
 from articulate.models_hub.training.footage import Footage, PairSampler, augment
-from articulate.models_hub.training.warper import critic_step, generator_step, make_trainer, window_corners
+from articulate.models_hub.training.warper import WINDOW, critic_step, generator_step, make_trainer, window_corners
 from articulate.models_hub.training.warper_losses import reconstruction, region_weights
 
 
@@ -77,7 +77,7 @@ def test_reconstruction_is_zero_for_equal_frames_only():
 
 def test_windows_lie_inside_on_whole_cells():
     corners = window_corners(torch.rand(64, 68, 2) * 4 - 2, torch.Generator().manual_seed(0))
-    assert corners.min() >= 0 and corners.max() <= 0.5
+    assert corners.min() >= 0 and corners.max() <= 1 - WINDOW
     assert torch.equal(corners * 32, (corners * 32).round())
 
 
