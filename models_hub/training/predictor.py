@@ -1,0 +1,93 @@
+"""Training of the landmark predictor: `python -m articulate train predictor --data DIR --output DIR`.
+
+It learns on the units of a finished audio encoder (the embedded one unless `--encoder` names another),
+which stays frozen; sound is augmented as it was for the encoder.
+"""
+
+from argparse import ArgumentParser, Namespace
+
+import numpy as np
+import torch
+from torch import nn
+
+from ..evaluation.speech import talk_figures
+from ..loading import EMBEDDED, WEIGHTS_FOLDER, load_network, pin_card, save_network
+from ..networks.landmark_predictor import LandmarkPredictor
+from .audio_to_lip import LENGTH, motion_loss, shape_basis, weigh
+from .fit import Average, Log, add_common_arguments, cosine, load_checkpoint, prepare, save_checkpoint
+from .speech_data import Sampler, augment, hide_bands, join, silence_batch, talking_clips, usual_mouth
+
+FACES, SILENT = 22, 2  # crops of each kind in a batch
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Options of this training."""
+    add_common_arguments(parser, steps=600, output="out/training/predictor")
+    parser.add_argument("--rate", type=float, default=2e-3, help="highest learning rate")
+    parser.add_argument("--encoder", default=EMBEDDED, help="audio_to_lip.safetensors to learn on")
+    parser.add_argument("--hold-out", nargs="*", default=[], help="train people to leave out, for choosing settings")
+    parser.add_argument("--install", action="store_true", help="put the weights and their card into the package")
+
+
+def run(arguments: Namespace) -> None:
+    """Train, and write landmark_predictor.safetensors into the output folder."""
+    prepare(arguments)
+    held = frozenset(arguments.hold_out)
+    clips = [talk for talk in talking_clips(arguments.data, "train") if talk.person not in held]
+    encoder = load_network("audio_to_lip", arguments.encoder)
+    config = {"units": encoder.width}
+    predictor = LandmarkPredictor(**config)
+    predictor.usual.copy_(usual_mouth(arguments.data, held))
+    predictor.basis.copy_(shape_basis(clips, len(predictor.basis)))
+    average = Average(predictor, 0.995)
+    optimiser = torch.optim.AdamW(predictor.parameters(), arguments.rate, weight_decay=0.05)
+    checkpoint, first = arguments.output / "checkpoint.pt", 0
+    if arguments.resume:
+        state = load_checkpoint(checkpoint)
+        predictor.load_state_dict(state["predictor"])
+        average.network.load_state_dict(state["average"])
+        optimiser.load_state_dict(state["optimiser"])
+        first = state["step"]
+    log = Log(arguments.output / "log.jsonl", 100)
+    sampler = Sampler(clips, LENGTH, np.random.default_rng((arguments.seed, first)))
+    noise = torch.Generator().manual_seed(arguments.seed * 1_000_003 + first)
+    for step in range(first, arguments.steps):
+        heard, silent = sampler(FACES), silence_batch(SILENT, LENGTH, noise)
+        heard.mel = augment(heard.mel, noise)
+        batch = join([heard, silent])
+        with torch.no_grad():
+            units = encoder(hide_bands(encoder.normalise(batch.mel), noise))
+        terms = motion_loss(predictor.train()(units), batch)
+        optimiser.param_groups[0]["lr"] = arguments.rate * cosine(step, arguments.steps, warmup=50)
+        optimiser.zero_grad()
+        weigh(terms).backward()
+        nn.utils.clip_grad_norm_(predictor.parameters(), 1.0)
+        optimiser.step()
+        average.update(predictor, step)
+        log.add(step, **{name: term.item() for name, term in terms.items()})
+        if (step + 1) % 500 == 0 or step + 1 == arguments.steps:
+            state = {"predictor": predictor.state_dict(), "average": average.network.state_dict()}
+            save_checkpoint(checkpoint, {**state, "optimiser": optimiser.state_dict(), "step": step + 1})
+    figures = talk_figures(encoder, average.network, talking_clips(arguments.data, "val"))
+    print({name: round(value, 4) for name, value in figures.items()})
+    folders = [arguments.output, *([WEIGHTS_FOLDER] if arguments.install else [])]
+    for folder in folders:
+        save_network(average.network, folder / "landmark_predictor.safetensors", config, half=True)
+    if arguments.install:
+        pin_card("landmark_predictor", card(arguments, figures, len({clip.person for clip in clips})))
+
+
+def card(arguments: Namespace, figures: dict[str, float], people: int) -> dict[str, object]:
+    """The facts about these weights."""
+    return {
+        "title": "Landmark predictor",
+        "architecture": "LandmarkPredictor",
+        "description": "Lip motion units to jaw and lip motion away from the closed mouth (our reconstruction)",
+        "trained_on": f"talking clips of {people} people whose lips and sound are in sync; points of MediaPipe Face "
+        "Mesh as the teacher",
+        "steps": arguments.steps,
+        "licence": "research and demonstration; see README",
+        "figures": f"unseen people: correlation of mouth opening {figures['mouth_opening_correlation']:.3f} "
+        f"({figures['mouth_opening_correlation_best_lag']:.3f} at the best lag within 4 frames), lip landmark error "
+        f"{100 * figures['lip_error_reduction']:.1f} % below the best constant mouth",
+    }

@@ -1,0 +1,305 @@
+"""Speech with and without faces as tensors, and what is done to it while training.
+
+A clip becomes log mel at 100 frames a second and the moving points (jaw and lips) at 25, the lag between
+sound and picture corrected, head pose removed. Sound is augmented on its mel power, where gain,
+equalisation, noise, other voices, reverberation and formant shifts are a few operations on a batch.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..errors import InputError
+from ..networks.audio_to_lip import MARGIN, STEP
+from ..networks.ibug68 import JAW
+from ..networks.lip_shape import LIP_SLICE, MOVING, close_mouth, opening, steady_face
+from ..stages.audio import FLOOR, MELS, SAMPLE_RATE, log_mel, mono_16k, recording_gain_db
+from .footage import read_manifest, read_points
+from .phones import UNKNOWN, frame_classes, utterances
+
+LOG_FLOOR = float(np.log(FLOOR))
+MOST_LAG = 6  # frames; a larger measured lag is taken for a wrong measurement
+
+
+@dataclass
+class Talk:
+    """Sound with what is known about it.
+
+    Attributes:
+        name, person: of the clip or recording.
+        mel: (4 T, 64) natural log mel power, gain applied.
+        motion: (T, 37, 2) jaw and lips less the closed mouth, face units; None for sound without a face.
+        phones: (T,) class of each frame or UNKNOWN; None where nothing is known.
+    """
+
+    name: str
+    person: str
+    mel: Tensor
+    motion: Tensor | None = None
+    phones: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.mel) // STEP
+
+
+def read_sound(path: Path) -> tuple[Tensor, int]:
+    """Samples (C, S) and rate of a sound file."""
+    import soundfile
+
+    samples, rate = soundfile.read(str(path), dtype="float32", always_2d=True)
+    return torch.from_numpy(samples.T.copy()), rate
+
+
+def recording_mel(samples: Tensor, rate: int, frames: int | None = None) -> Tensor:
+    """(4 T, 64) log mel of a recording as the audio encoder hears it, T video frames."""
+    samples = mono_16k(samples, rate)
+    frames = frames or max(1, round(len(samples) / SAMPLE_RATE * 25))
+    return log_mel(samples, frames * STEP, recording_gain_db(samples))
+
+
+def clip_rows(data: Path, split: str, sync: tuple[str, ...] = ("ok",)) -> list[dict[str, str]]:
+    """Rows of the manifest that are talking clips of a split, with the given standing of their sound."""
+    rows = [row for row in read_manifest(data) if row["kind"] == "clip" and row["split"] == split]
+    rows = [row for row in rows if row["sync"] in sync and row["audio"] == "yes"]
+    if not rows:
+        raise InputError(f"{data} holds no {split} clips whose sound is marked {' or '.join(sync)}; check --data.")
+    return rows
+
+
+def measured_lag(row: dict[str, str]) -> int:
+    """Frames by which the mouth follows the sound, 0 where the measurement cannot be trusted."""
+    lag = int(row["av_lag_frames"] or 0)
+    return lag if abs(lag) <= MOST_LAG else 0
+
+
+def clip_points(data: Path, name: str) -> Tensor:
+    """(T, 68, 2) steadied points of a clip in face units; frames without a face repeat their neighbour."""
+    points, valid = read_points(data / "clips" / f"{name}.npz")
+    if not valid.all() and valid.any():
+        good = np.flatnonzero(valid)
+        points = points[good[np.abs(np.arange(len(points))[:, None] - good).argmin(1)]]
+    return steady_face(torch.from_numpy(points))
+
+
+def closed_reference(steady: Tensor, moving: Tensor, usual: Tensor) -> Tensor:
+    """The closed mouth of a clip as (37, 2): the mean of its most closed tenth, closed entirely."""
+    gap = opening(moving)
+    count = max(1, len(gap) // 10)
+    chosen = gap.argsort()[:count]
+    face = steady.mean(0).clone()
+    face[list(MOVING)] = moving[chosen].mean(0)
+    return close_mouth(face, usual)[list(MOVING)]
+
+
+ANY_SMILE = torch.tensor([10.0, 0.0, 10.0, 0.0])
+"""Bounds for `close_mouth` that ease nothing: a clip's own closed mouth is believed."""
+
+
+def usual_mouth(data: Path, hold_out: frozenset[str] = frozenset()) -> Tensor:
+    """(4,) width and corner height of people's closed mouths, mean and spread, for `close_mouth`."""
+    values: dict[str, list[list[float]]] = {}
+    for row in read_manifest(data):
+        if row["kind"] != "clip" or row["split"] != "train" or row["person"] in hold_out:
+            continue
+        steady = clip_points(data, row["id"])
+        lips = closed_reference(steady, steady[:, MOVING], ANY_SMILE)[LIP_SLICE]
+        line = lips[[13, 14, 15, 17, 18, 19], 1].mean()
+        corners = line - (lips[0, 1] + lips[6, 1]) / 2
+        values.setdefault(row["person"], []).append([float(lips[6, 0] - lips[0, 0]), float(corners)])
+    people = torch.tensor([np.mean(of_person, 0).tolist() for of_person in values.values()])
+    return torch.stack([people[:, 0].mean(), people[:, 0].std(), people[:, 1].mean(), people[:, 1].std()])
+
+
+def talking_clips(data: Path, split: str, sync: tuple[str, ...] = ("ok",)) -> list[Talk]:
+    """Clips with sound and mouth on one timeline."""
+    talks = []
+    for row in clip_rows(data, split, sync):
+        steady = clip_points(data, row["id"])
+        moving = steady[:, MOVING]
+        motion = moving - closed_reference(steady, moving, ANY_SMILE)
+        mel = recording_mel(*read_sound(data / "clips" / f"{row['id']}.flac"), len(motion))
+        lag = measured_lag(row)
+        if lag > 0:
+            mel, motion = mel[: len(mel) - lag * STEP], motion[lag:]
+        elif lag < 0:
+            mel, motion = mel[-lag * STEP :], motion[: len(motion) + lag]
+        talks.append(Talk(row["id"], row["person"], mel, motion))
+    return talks
+
+
+def plain_speech(data: Path, hold_out: frozenset[str] = frozenset()) -> list[Talk]:
+    """Sound without trusted faces: the recordings of speech/ and train clips that are not in sync."""
+    paths = {path.stem: path for path in sorted((data / "speech").glob("*.flac"))}
+    for row in read_manifest(data):
+        weak = row["kind"] == "clip" and row["split"] == "train" and row["sync"] == "weak"
+        if weak and row["person"] not in hold_out:
+            paths[row["id"]] = data / "clips" / f"{row['id']}.flac"
+    return [Talk(name, name, recording_mel(*read_sound(path))) for name, path in paths.items()]
+
+
+def synthetic_speech(seconds: float, seed: int) -> list[Talk]:
+    """espeak-ng sentences with the phone of every frame."""
+    talks = []
+    for index, utterance in enumerate(utterances(seconds, seed)):
+        mel = recording_mel(torch.from_numpy(utterance.samples), utterance.sample_rate)
+        phones = torch.from_numpy(frame_classes(utterance, len(mel) // STEP))
+        talks.append(Talk(f"synthetic-{index}", f"synthetic-{index}", mel, phones=phones))
+    return talks
+
+
+@dataclass
+class Batch:
+    """Crops of L frames.
+
+    Attributes:
+        mel: (B, MARGIN + 4 L + MARGIN, 64) natural log mel, augmented.
+        clean: (B, 4 L, 64) the same middle without augmentation.
+        motion: (B, L, 37, 2), zeros where unknown.
+        seen: (B, L) 1 where the motion is known.
+        phones: (B, L) class or UNKNOWN.
+    """
+
+    mel: Tensor
+    clean: Tensor
+    motion: Tensor
+    seen: Tensor
+    phones: Tensor
+
+
+class Sampler:
+    """Draws crops of talks; people with much footage are drawn less than in proportion.
+
+    Args:
+        talks: where crops come from.
+        length: frames of a crop.
+        random: numpy generator of places and speeds.
+        balance: 0 draws by duration, 1 every person alike.
+    """
+
+    def __init__(self, talks: list[Talk], length: int, random: np.random.Generator, balance: float = 0.5) -> None:
+        self.talks, self.length, self.random = talks, length, random
+        total: dict[str, int] = {}
+        for talk in talks:
+            total[talk.person] = total.get(talk.person, 0) + len(talk)
+        weight = np.array([len(talk) / total[talk.person] ** balance for talk in talks])
+        self.weight = weight / weight.sum()
+
+    def __call__(self, count: int) -> Batch:
+        """A batch of `count` crops, at random speeds, not augmented otherwise."""
+        chosen = self.random.choice(len(self.talks), count, p=self.weight)
+        crops = [self._crop(self.talks[index]) for index in chosen]
+        return Batch(*(torch.stack(parts) for parts in zip(*crops, strict=True)))
+
+    def _crop(self, talk: Talk) -> tuple[Tensor, ...]:
+        length, speed = self.length, float(np.exp(self.random.uniform(-0.14, 0.14)))
+        span = length * speed  # frames of the talk that the crop covers
+        start = self.random.uniform(min(0.0, len(talk) - span), max(0.0, len(talk) - span))
+        places = start + (torch.arange(length) + 0.5) * speed - 0.5
+        mel_places = start * STEP + (torch.arange(-MARGIN, length * STEP + MARGIN) + 0.5) * speed - 0.5
+        mel = _read(talk.mel, mel_places, LOG_FLOOR)
+        inside = ((places >= 0) & (places <= len(talk) - 1)).float()
+        motion, seen = torch.zeros(length, len(MOVING), 2), torch.zeros(length)
+        if talk.motion is not None:
+            motion, seen = _read(talk.motion, places.clamp(0, len(talk) - 1), 0.0), inside
+        phones = torch.full((length,), UNKNOWN)
+        if talk.phones is not None:
+            nearest = talk.phones[places.round().long().clamp(0, len(talk) - 1)]
+            phones = torch.where(inside > 0, nearest, 0)
+        return mel, mel[MARGIN : MARGIN + length * STEP], motion, seen, phones
+
+
+def _read(values: Tensor, places: Tensor, outside: float) -> Tensor:
+    """Rows of (T, ...) at fractional places; `outside` where there are none."""
+    low = places.floor()
+    share = (places - low).view(-1, *[1] * (values.dim() - 1))
+    index = low.long()
+
+    def rows(at: Tensor) -> Tensor:
+        inside = ((at >= 0) & (at < len(values))).view_as(share)
+        return torch.where(inside, values[at.clamp(0, len(values) - 1)], outside)
+
+    return torch.lerp(rows(index), rows(index + 1), share)
+
+
+def silence_batch(count: int, length: int, random: torch.Generator) -> Batch:
+    """Crops of silence and steady noise, whose mouth is closed."""
+    frames = length * STEP + 2 * MARGIN
+    level = torch.empty(count, 1, 1).uniform_(-21, -9, generator=random)
+    tilt = torch.randn(count, 1, 1, generator=random) * torch.linspace(-1.5, 1.5, MELS)
+    # The power of a noise band varies like a chi-squared of few degrees of freedom.
+    ripple = torch.rand(count, frames, MELS, generator=random).clamp(min=1e-3)
+    mel = torch.logaddexp(level + tilt + torch.log(-torch.log(ripple) + 1e-3), torch.tensor(LOG_FLOOR))
+    mel[::3] = LOG_FLOOR
+    middle = mel[:, MARGIN : MARGIN + length * STEP]
+    motion, seen = torch.zeros(count, length, len(MOVING), 2), torch.ones(count, length)
+    return Batch(mel, middle, motion, seen, torch.zeros(count, length, dtype=torch.long))
+
+
+def join(batches: list[Batch]) -> Batch:
+    """Several batches as one."""
+    return Batch(*(torch.cat([getattr(batch, name) for batch in batches]) for name in Batch.__annotations__))
+
+
+def augment(mel: Tensor, random: torch.Generator) -> Tensor:
+    """What rooms, microphones and other throats do to speech, on (B, F, 64) natural log mel power."""
+    count, frames, bands = mel.shape
+
+    def uniform(low: float, high: float, *shape: int) -> Tensor:
+        return torch.empty(count, *(shape or (1, 1))).uniform_(low, high, generator=random)
+
+    def sometimes(share: float) -> Tensor:
+        return (torch.rand(count, 1, 1, generator=random) < share).float()
+
+    # Formants: stretch and shift the band axis.
+    stretch, shift = uniform(-0.08, 0.08), uniform(-2.0, 2.0)
+    place = (torch.arange(bands) * (1 + stretch) + shift).clamp(0, bands - 1).expand(count, frames, bands)
+    low = place.floor().long()
+    high = (low + 1).clamp(max=bands - 1)
+    mel = torch.lerp(mel.gather(2, low), mel.gather(2, high), place - low)
+
+    # Microphone and distance: smooth equalisation and gain.
+    ripple = torch.cos(torch.pi * torch.arange(4)[:, None] * (torch.arange(bands) + 0.5) / bands)
+    mel = mel + torch.einsum("bk,km->bm", 0.5 * torch.randn(count, 4, generator=random), ripple)[:, None]
+
+    # Room: each band decays exponentially after the direct sound.
+    power = mel.exp()
+    taps = torch.arange(1, 25)[None, :, None]
+    decay = torch.exp(-taps / uniform(2.0, 8.0)) * uniform(0.02, 0.25) * sometimes(0.3)  # (B, 24, 1)
+    spectrum = torch.fft.rfft(F.pad(decay, (0, 0, 1, 0)), frames + 24, dim=1)
+    tail = torch.fft.irfft(torch.fft.rfft(power, frames + 24, dim=1) * spectrum, frames + 24, dim=1)
+    power = power + tail[:, :frames].clamp(min=0)
+
+    # Steady noise, and another voice of the batch far behind.
+    loud = power.mean((1, 2), keepdim=True)
+    tilt = torch.exp(torch.randn(count, 1, 1, generator=random) * torch.linspace(-1.5, 1.5, bands))
+    grain = -torch.log(torch.rand(count, frames, bands, generator=random).clamp(min=1e-3))
+    noise = loud * 10 ** uniform(-4.5, -0.8) * tilt * grain * sometimes(0.6)
+    other = power.roll(1, 0) * (loud / loud.roll(1, 0)) * 10 ** uniform(-4.0, -1.0) * sometimes(0.25)
+    return torch.log(power + noise + other + FLOOR)
+
+
+def hide_bands(mel: Tensor, random: torch.Generator, widest: int = 10) -> Tensor:
+    """Replace one random run of bands of normalised mel (B, F, 64) with the mean."""
+    count, _, bands = mel.shape
+    width = torch.randint(0, widest + 1, (count, 1, 1), generator=random)
+    first = torch.randint(0, bands - widest, (count, 1, 1), generator=random)
+    band = torch.arange(bands)
+    return mel.masked_fill((band >= first) & (band < first + width), 0.0)
+
+
+def hide_spans(count: int, frames: int, share: float, span: int, random: torch.Generator) -> Tensor:
+    """(count, frames) bool, True in random spans that cover about `share` of the time."""
+    starts = torch.rand(count, frames, generator=random) < share / span
+    hidden = F.max_pool1d(F.pad(starts.float()[:, None], (span - 1, 0)), span, stride=1)[:, 0]
+    return hidden > 0
+
+
+def chin_weights() -> Tensor:
+    """(37,) how much each moving point counts: lips 1, jaw by how far speech moves it."""
+    weights = torch.ones(len(MOVING))
+    weights[: len(JAW)] = 0.4 * torch.sin(torch.linspace(0, torch.pi, len(JAW))) ** 2
+    return weights

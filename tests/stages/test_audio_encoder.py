@@ -1,0 +1,99 @@
+"""Units: as many as video frames, local in time, the same whatever the block, rate or channels."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from articulate.models_hub.errors import InputError
+from articulate.models_hub.loading import load_network
+from articulate.models_hub.stages import audio_encoder
+from articulate.models_hub.stages.audio_encoder import encode_speech, encode_units
+from articulate.models_hub.types import frame_count
+
+SAMPLE = Path(__file__).parents[2] / "samples" / "speech.flac"
+
+
+@pytest.fixture(scope="module")
+def voice():
+    import soundfile
+
+    samples, rate = soundfile.read(str(SAMPLE), dtype="float32")
+    assert rate == 16_000
+    return torch.from_numpy(samples)
+
+
+@pytest.mark.parametrize("rate", [8_000, 16_000, 22_050, 44_100, 48_000])
+@pytest.mark.parametrize("fps", [24.0, 25.0, 30.0, 29.97])
+@pytest.mark.parametrize("samples", [1, 7_777, 30_001])
+def test_as_many_units_as_frames(rate, fps, samples):
+    speech = encode_speech(torch.zeros(1, samples), rate, fps)
+    expected = frame_count(samples, rate, fps)
+    assert len(speech) == len(speech.mel) == len(speech.loudness) == expected
+    assert speech.mel.shape[1:] == (4, 64)
+    assert (speech.samples, speech.sample_rate, speech.fps) == (samples, rate, fps)
+
+
+def test_a_frame_of_delay_is_a_frame_of_delay(voice):
+    padded = torch.cat([torch.zeros(32_000), voice, torch.zeros(32_000)])
+    delayed = torch.cat([torch.zeros(640), padded[:-640]])
+    here, later = encode_speech(padded, 16_000), encode_speech(delayed, 16_000)
+    torch.testing.assert_close(later.units[1:], here.units[:-1], atol=1e-4, rtol=0)
+
+
+def test_sound_outside_the_context_changes_nothing(voice):
+    network = load_network("audio_to_lip")
+    mel = torch.randn(100 * 4, 64, generator=torch.Generator().manual_seed(0))
+    other = mel.clone()
+    other[: (50 - 15) * 4] += 1
+    other[(50 + 16) * 4 :] += 1
+    first, second = encode_units(network, mel), encode_units(network, other)
+    torch.testing.assert_close(first[50], second[50], atol=1e-6, rtol=0)
+    assert not torch.allclose(first[34], second[34], atol=1e-3)
+
+
+@pytest.mark.parametrize("block", [1, 7, 33])
+def test_block_size_changes_nothing(voice, block):
+    network = load_network("audio_to_lip")
+    mel = torch.randn(60 * 4, 64, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(encode_units(network, mel, block=block), encode_units(network, mel), atol=1e-5, rtol=0)
+
+
+def test_rate_and_channels_matter_little(voice):
+    reference = encode_speech(voice, 16_000)
+    stereo = encode_speech(voice.expand(2, -1), 16_000)
+    torch.testing.assert_close(stereo.units, reference.units, atol=1e-5, rtol=0)
+    doubled = torch.nn.functional.interpolate(voice[None, None], scale_factor=2, mode="linear")[0, 0]
+    up = encode_speech(doubled, 32_000)
+    assert torch.nn.functional.cosine_similarity(up.units, reference.units).mean() > 0.9
+
+
+def test_gain_matters_little(voice):
+    loud, quiet = encode_speech(voice, 16_000), encode_speech(voice * 0.2, 16_000)
+    torch.testing.assert_close(quiet.units, loud.units, atol=1e-2, rtol=0)
+    torch.testing.assert_close(loud.loudness - quiet.loudness, torch.full_like(loud.loudness, 13.98), atol=8, rtol=0)
+
+
+def test_other_frame_rates_read_the_same_moments(voice):
+    at_25, at_50 = encode_speech(voice, 16_000, 25), encode_speech(voice, 16_000, 50)
+    # Frame i at 25 lies halfway between frames 2 i and 2 i + 1 at 50.
+    middle = (at_50.units[0::2][: len(at_25)] + at_50.units[1::2][: len(at_25)]) / 2
+    assert torch.nn.functional.cosine_similarity(middle[2:-2], at_25.units[2:-2][: len(middle) - 4]).mean() > 0.95
+
+
+def test_progress_is_told_and_may_cancel(voice, monkeypatch):
+    monkeypatch.setattr(audio_encoder, "BLOCK", 20)
+    told = []
+    encode_units(load_network("audio_to_lip"), torch.zeros(200, 64), lambda *at: told.append(at), block=20)
+    assert told == [(20, 50), (40, 50), (50, 50)]
+
+    def cancel(done, total):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        encode_speech(voice, 16_000, progress=cancel)
+
+
+@pytest.mark.parametrize("fps", [0, -25, 1e9, float("nan")])
+def test_a_useless_frame_rate_gets_a_sentence(fps):
+    with pytest.raises(InputError, match="frame rate"):
+        encode_speech(torch.zeros(1600), 16_000, fps)
