@@ -119,4 +119,4 @@ def test_average_follows_the_network():
 def test_schedule_warms_up_and_comes_down():
     rates = [fit.cosine(step, 1000) for step in range(1000)]
     assert rates[0] < 0.02 and max(rates) == pytest.approx(1, abs=1e-3) and rates[-1] < 0.03
-    assert all(a >= b for a, b in itertools.pairwise(rates))
+    assert all(a >= b for a, b in itertools.pairwise(rates[100:]))
