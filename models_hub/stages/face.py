@@ -5,6 +5,7 @@ the picture at the picture's own resolution, low-pass filtered where it shrinks,
 pixels where it reaches beyond the picture.
 """
 
+import math
 from pathlib import Path
 
 import torch
@@ -64,9 +65,9 @@ def to_picture(picture: Tensor) -> Tensor:
             f"{'Enlarge' if min(height, width) < SMALLEST_SIDE else 'Shrink'} it or cut out the part with the head."
         )
     picture = picture.float() / 255 if picture.dtype == torch.uint8 else picture.float()
-    if not picture.isfinite().all():
+    low, high = (float(value) for value in picture.aminmax())
+    if not (math.isfinite(low) and math.isfinite(high)):
         raise InputError("The picture holds values that are not numbers (NaN or infinite); read or decode it again.")
-    low, high = picture.aminmax()
     if low < -0.01 or high > 1.01:
         raise InputError(
             f"The picture's values reach from {low:.3g} to {high:.3g}, but should lie in 0..1; "

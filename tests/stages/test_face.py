@@ -1,6 +1,8 @@
 """From a picture to a face: found, cut out, and the way back."""
 
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -188,6 +190,30 @@ def test_transparent_parts_lie_over_grey(portrait):
 def test_unusable_pictures_are_named(picture, words):
     with pytest.raises(InputError, match=words):
         locate_face(picture)
+
+
+def test_insightface_boxes_become_squares_over_the_same_face(portrait, face, tmp_path, monkeypatch):
+    class FaceAnalysis:
+        """What insightface's class of this name would answer."""
+
+        def __init__(self, name, allowed_modules):
+            assert name == str(tmp_path) and allowed_modules == ["detection"]
+
+        def prepare(self, ctx_id):
+            assert ctx_id < 0
+
+        def get(self, picture):
+            assert picture.shape == (512, 512, 3) and picture.dtype == np.uint8
+            small = SimpleNamespace(bbox=np.array([300.0, 300.0, 330.0, 340.0]), det_score=0.6)
+            return [small, SimpleNamespace(bbox=np.array([176.0, 50.0, 264.0, 178.0]), det_score=0.9)]
+
+    monkeypatch.setitem(sys.modules, "insightface", SimpleNamespace(app=SimpleNamespace(FaceAnalysis=FaceAnalysis)))
+    monkeypatch.setitem(sys.modules, "insightface.app", SimpleNamespace(FaceAnalysis=FaceAnalysis))
+    (tmp_path / "detector.onnx").touch()
+    found = locate_face(portrait, detector="insightface", model_folder=tmp_path)
+    assert found.score == pytest.approx(0.9)
+    assert overlap(found.box, KNOWN_BOX) > 0.5
+    assert (pixels(found) - pixels(face)).norm(dim=-1).mean() < 0.03 * eye_distance(pixels(face))
 
 
 def test_unusable_choices_are_named(portrait, tmp_path):
