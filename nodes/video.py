@@ -1,6 +1,8 @@
 """Videos of this pack: one that renders while it is saved, and reading any VIDEO frame by frame."""
 
 import math
+import os
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -14,7 +16,18 @@ from ..models_hub.media import VideoReader, write_video
 from ..models_hub.stages.compose import compose_frames
 from ..models_hub.stages.region import DEFAULT_FEATHER
 from ..models_hub.types import Stream
-from .host import Types, VideoComponents, VideoInput, host_progress, intermediate_device
+from .host import (
+    INSIDE_COMFYUI,
+    InputImpl,
+    Types,
+    VideoComponents,
+    VideoInput,
+    host_progress,
+    intermediate_device,
+)
+
+INTERMEDIATE_CRF = 4.0
+"""Quality of a video that is converted again: no loss that can be seen."""
 
 Sound = tuple[Tensor, int]
 """(channels, samples) in -1..1, and samples a second."""
@@ -93,7 +106,14 @@ class StreamedVideo(VideoInput):
         crf: float | None = None,
         color_space: str | None = None,
     ) -> None:
-        _check_encoding(Types.VideoContainer(format).value, Types.VideoCodec(codec).value, bit_depth, color_space)
+        known = (
+            Types.VideoContainer(format).value in ("auto", "mp4"),
+            Types.VideoCodec(codec).value in ("auto", "h264"),
+        )
+        if not all(known) or (bit_depth or 8) != 8 or color_space not in (None, "sRGB"):
+            given = {"bit_depth": bit_depth, "crf": crf, "color_space": color_space}
+            self._convert_to(path, format, codec, metadata, {k: v for k, v in given.items() if v is not None})
+            return
         count = self.get_frame_count()
         report = host_progress(count)
 
@@ -106,6 +126,19 @@ class StreamedVideo(VideoInput):
 
         write_video(path, frames(), self.get_frame_rate(), self.sound, crf=crf, metadata=metadata, overwrite=True)
 
+    def _convert_to(self, path: str | IO[bytes], format: Any, codec: Any, metadata: dict | None, options: dict) -> None:
+        """Render to a temporary file of high quality, which the host then converts to what it was asked for."""
+        if not INSIDE_COMFYUI:
+            wanted = ", ".join(str(choice) for choice in (format, codec, *options.values()))
+            raise InputError(
+                f"Videos are written as mp4 with 8 bit H.264 in sRGB here, not as {wanted}; choose mp4 and h264 "
+                "(or auto), or run the workflow in ComfyUI."
+            )
+        with tempfile.TemporaryDirectory() as folder:
+            whole = os.path.join(folder, "video.mp4")
+            self.save_to(whole, crf=INTERMEDIATE_CRF)
+            InputImpl.VideoFromFile(whole).save_to(path, format=format, codec=codec, metadata=metadata, **options)
+
     def as_trimmed(
         self, start_time: float | None = None, duration: float | None = None, strict_duration: bool = False
     ) -> "StreamedVideo | None":
@@ -116,17 +149,6 @@ class StreamedVideo(VideoInput):
         if last <= first or (strict_duration and self.get_duration() < start + duration):
             return None
         return replace(self, first=first, last=last, sound=_cut(self.sound, start, duration))
-
-
-def _check_encoding(container: str, codec: str, bit_depth: int | None, color_space: str | None) -> None:
-    wanted = {"container": container, "codec": codec, "bit depth": bit_depth or 8, "colour space": color_space}
-    made = {"container": ("auto", "mp4"), "codec": ("auto", "h264"), "bit depth": (8,), "colour space": (None, "sRGB")}
-    for name, value in wanted.items():
-        if value not in made[name]:
-            raise InputError(
-                f"This video renders while it is saved, as 8 bit H.264 in mp4; the {name} {value} cannot be made on "
-                "the way. Choose auto, or pass it through Get Video Components and Create Video first."
-            )
 
 
 def _cut(sound: Sound | None, start: float, duration: float) -> Sound | None:

@@ -61,7 +61,7 @@ def density_preview(density: Density, frame: int, size: int = 256) -> Tensor:
         size: pixels along each side.
 
     Returns:
-        (size, size, 3) in 0..1; full brightness is the peak of a single point.
+        (size, size, 3) in 0..1; the peak of a single point has 63 % of the full brightness.
 
     Raises:
         InputError: there is no such frame.
@@ -74,6 +74,7 @@ def density_preview(density: Density, frame: int, size: int = 256) -> Tensor:
     maps = density.maps(frame, frame + 1)  # (1, K, s, s)
     peak = 1 / (2 * math.pi * max(density.sigma, 0.5) ** 2)
     maps = F.interpolate(maps / peak, size=(size, size), mode="bilinear", align_corners=False)[0]
+    maps = 1 - torch.exp(-maps)  # crowded points stay apart
     count = len(maps)
     hues = [colorsys.hsv_to_rgb(k / count, 0.75 if count > 1 else 0.0, 1.0) for k in range(count)]
     return torch.einsum("kyx,kc->yxc", maps, torch.tensor(hues)).clamp(0, 1)
