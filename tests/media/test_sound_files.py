@@ -1,0 +1,88 @@
+import av
+import pytest
+import torch
+from articulate.models_hub.errors import MediaError
+from articulate.models_hub.media import read_audio, write_audio, write_video
+
+RATE = 16000
+
+
+def tone(samples, channels=1, rate=RATE):
+    time = torch.arange(samples) / rate
+    return torch.stack([0.5 * torch.sin(2 * torch.pi * (220 + 110 * channel) * time) for channel in range(channels)])
+
+
+@pytest.mark.parametrize("channels", [1, 2, 6])
+@pytest.mark.parametrize("samples, rate", [(1, 8000), (12345, 22050), (44101, 44100)])
+def test_flac_round_trip_keeps_every_sample(tmp_path, channels, samples, rate):
+    path = tmp_path / "목소리 🎤.flac"
+    waveform = tone(samples, channels, rate)
+    write_audio(path, waveform, rate)
+    back, back_rate = read_audio(path)
+    assert back_rate == rate and back.shape == waveform.shape
+    assert torch.allclose(back, waveform, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "container, codec", [("wav", "pcm_s16le"), ("mp3", "libmp3lame"), ("ogg", "libopus"), ("ipod", "aac")]
+)
+def test_usual_formats_are_read(tmp_path, container, codec):
+    path = tmp_path / f"x.{container}"
+    waveform = tone(2 * RATE)
+    with av.open(str(path), "w", format=container) as output:
+        stream = output.add_stream(codec, rate=RATE, layout="mono")
+        resampler = av.AudioResampler(
+            format=stream.codec_context.format, layout="mono", rate=RATE, frame_size=stream.codec_context.frame_size
+        )
+        frame = av.AudioFrame.from_ndarray(waveform.numpy(), format="fltp", layout="mono")
+        frame.sample_rate = RATE
+        for part in [*resampler.resample(frame), *resampler.resample(None), None]:
+            output.mux(stream.encode(part))
+    back, rate = read_audio(path)
+    assert back.shape[0] == 1
+    assert back.shape[1] / rate == pytest.approx(2.0, abs=0.1)
+    assert back.abs().max() == pytest.approx(0.5, abs=0.1)
+
+
+def test_the_sound_of_a_video_has_its_exact_length(tmp_path):
+    path = tmp_path / "x.mp4"
+    waveform = tone(20001)
+    write_video(path, [torch.zeros(32, 16, 16, 3)], 25, (waveform, RATE))
+    back, rate = read_audio(path)
+    assert (back.shape, rate) == (waveform.shape, RATE)
+    assert (back - waveform)[:, 2000:-2000].abs().mean() < 0.02
+
+
+def _silent_video(path):
+    write_video(path, [torch.zeros(2, 16, 16, 3)], 25)
+
+
+def _cut(path):
+    write_audio(path, tone(RATE), RATE)
+    path.write_bytes(path.read_bytes()[:30])
+
+
+@pytest.mark.parametrize(
+    "make, said",
+    [
+        (lambda path: None, "no sound file"),
+        (lambda path: path.write_bytes(b""), "0 bytes"),
+        (lambda path: path.mkdir(), "is a folder"),
+        (lambda path: path.write_bytes(b"RIFF" + bytes(100)), "damaged"),
+        (lambda path: path.write_text("hello"), "not a sound file"),
+        (_silent_video, "no sound in it"),
+        (_cut, "damaged|without a single sample"),
+    ],
+)
+def test_a_bad_file_gets_a_sentence_with_its_name(tmp_path, make, said):
+    path = tmp_path / "so nicht.mp4"
+    make(path)
+    with pytest.raises(MediaError, match=said) as caught:
+        read_audio(path)
+    assert str(path) in str(caught.value)
+
+
+def test_a_recording_without_samples_is_not_written(tmp_path):
+    with pytest.raises(MediaError, match="shape"):
+        write_audio(tmp_path / "x.flac", torch.zeros(1, 0), RATE)
+    assert not list(tmp_path.iterdir())
