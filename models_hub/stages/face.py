@@ -77,7 +77,7 @@ def to_picture(picture: Tensor) -> Tensor:
     if picture.shape[-1] == 4:
         colour, alpha = picture[..., :3], picture[..., 3:]
         picture = colour * alpha + 0.5 * (1 - alpha)
-    return picture.expand(height, width, 3)
+    return picture.expand(height, width, 3).contiguous()
 
 
 @torch.no_grad()

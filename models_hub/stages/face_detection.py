@@ -23,7 +23,7 @@ SMALL_FACE_SIDE = 512
 SMALLEST_FACE = 24
 """Pixels across the narrowest usable face."""
 
-THRESHOLD = 0.4
+THRESHOLD = 0.35
 """Least score of a face."""
 
 WIDEST_SPREAD = 4.0
@@ -67,11 +67,7 @@ def resized(picture: Tensor, height: int, width: int) -> Tensor:
 
 @torch.no_grad()
 def detect(
-    network: nn.Module,
-    picture: Tensor,
-    threshold: float = THRESHOLD,
-    sides: tuple[int, ...] = WORKING_SIDES,
-    last_side: int = SMALL_FACE_SIDE,
+    network: nn.Module, picture: Tensor, threshold: float = THRESHOLD, sides: tuple[int, ...] = WORKING_SIDES
 ) -> list[FoundFace]:
     """Faces of a picture, the largest first.
 
@@ -80,18 +76,12 @@ def detect(
         picture: (3, H, W) in 0..1.
         threshold: least score.
         sides: longest sides that it is looked at.
-        last_side: where nothing shows, a picture that is large enough gets one more look, at this side.
     """
-    longest = max(picture.shape[1:])
-    # Very large pictures first shrink to the largest look, so that they are filtered once.
-    base = picture[None]
-    largest_look = max(*sides, last_side)
-    if longest > largest_look:
-        base = _with_longest_side(base, largest_look)
-    found = [face for side in sides for face in _look(network, base, side, threshold)]
-    if not found and longest > max(sides) < last_side:
-        found = _look(network, base, last_side, threshold)
+    base, longest = picture[None], max(picture.shape[1:])
+    if longest > max(sides):  # a very large picture is filtered once, not for every look
+        base = _with_longest_side(base, max(sides))
     factor = longest / max(base.shape[-2:])
+    found = [face for side in sides for face in _look(network, base, side, threshold)]
     kept: list[FoundFace] = []
     for face in sorted(found, key=lambda face: -face.score):
         if all(overlap(face.box, other.box) < SAME_FACE and not _inside(face.box, other.box) for other in kept):
@@ -146,8 +136,13 @@ def find_faces(picture: Tensor, threshold: float = THRESHOLD) -> list[FoundFace]
             f"Faces are looked for in one RGB picture (height, width, 3), but the shape is {tuple(picture.shape)}; "
             "give one picture of a batch, without alpha."
         )
-    found = detect(load_network("face_finder"), picture.movedim(-1, 0), threshold)
-    return [face for face in found if _confirmed(picture, face.box)]
+    network, channels_first = load_network("face_finder"), picture.movedim(-1, 0)
+    for sides in (WORKING_SIDES, (SMALL_FACE_SIDE,)):
+        found = detect(network, channels_first, threshold, sides)
+        confirmed = [face for face in found if _confirmed(picture, face.box)]
+        if confirmed or max(picture.shape) <= max(sides):
+            break
+    return confirmed
 
 
 @torch.no_grad()

@@ -52,7 +52,7 @@ def eye_distance(points: Tensor) -> float:
 def test_finds_the_known_face(portrait):
     found = find_faces(portrait)
     assert overlap(found[0].box, KNOWN_BOX) > 0.4
-    assert 0.4 <= found[0].score <= 1
+    assert 0.35 <= found[0].score <= 1
 
 
 def test_landmarks_lie_where_they_should(face):
