@@ -34,6 +34,12 @@ class LandmarkSet:
     points: np.ndarray
     groups: np.ndarray
 
+    def summary(self) -> str:
+        """What it holds, in words."""
+        clips = np.array([name.startswith("clip:") for name in self.groups])
+        people, stills = len(set(self.groups[clips])), int((~clips).sum())
+        return f"{clips.sum()} frames of clips of {people} people, {stills} photos, paintings and generated faces"
+
 
 def rows(data: Path, table: str) -> list[dict[str, str]]:
     """The lines of a table of the data directory.

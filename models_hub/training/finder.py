@@ -12,7 +12,7 @@ from ..loading import WEIGHTS_FOLDER, pin_card, save_network
 from ..networks.face_finder import STRIDE, FaceFinder
 from ..stages.face_detection import detect, overlap
 from . import face_fit, fit
-from .face_data import face_pictures, landmark_set
+from .face_data import LandmarkSet, face_pictures, landmark_set
 from .finder_data import CANVAS, Composer
 
 
@@ -95,7 +95,8 @@ def run(arguments: Namespace) -> None:
     """Train, and write `face_finder.safetensors` into the output directory."""
     fit.prepare(arguments)
     cache = arguments.cache or arguments.output / "cache"
-    composer = Composer(arguments.data, "train", landmark_set(arguments.data, "train", cache))
+    crops = landmark_set(arguments.data, "train", cache)
+    composer = Composer(arguments.data, "train", crops)
     held_out = face_pictures(arguments.data, "val")
     config = {"widths": [8, 16, 32, 48, 64, 64], "pyramid": 48}
     network = FaceFinder(**config).to(memory_format=torch.channels_last)
@@ -116,20 +117,21 @@ def run(arguments: Namespace) -> None:
     save_network(average, path, config, half=True)
     if arguments.install:
         save_network(average, WEIGHTS_FOLDER / path.name, config, half=True)
-        pin_card("face_finder", card(arguments, figures))
+        pin_card("face_finder", card(arguments, crops, figures))
     print({name: round(value, 4) for name, value in figures.items()})
 
 
-def card(arguments: Namespace, figures: dict[str, float]) -> dict[str, object]:
+def card(arguments: Namespace, crops: LandmarkSet, figures: dict[str, float]) -> dict[str, object]:
     """The facts about these weights."""
     return {
         "title": "Face finder",
         "architecture": "FaceFinder",
         "description": "Picture to face boxes: score, size and offset on a stride-8 grid.",
-        "trained_on": "compositions of 118 photos, paintings and generated portraits with frames of 172 face clips "
-        "(51 people): any size and place, several faces or none; boxes of a public detector as the teacher",
+        "trained_on": f"compositions of whole portraits with {crops.summary()}: any size and place, several faces or "
+        "none; boxes of a public detector as the teacher",
         "steps": arguments.steps,
         "licence": "research and demonstration; see README",
         "figures": f"on 30 pictures of unseen people: largest face found {figures['face_found']:.3f} (overlap at least "
-        f"0.4), mean overlap {figures['overlap']:.3f}, boxes a picture {figures['boxes_a_picture']:.2f}",
+        f"0.4), mean overlap {figures['overlap']:.3f}, boxes a picture {figures['boxes_a_picture']:.2f} before the "
+        "landmark estimator confirms them",
     }

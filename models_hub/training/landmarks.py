@@ -172,18 +172,18 @@ def run(arguments: Namespace) -> None:
     save_network(average, path, config, half=True)
     if arguments.install:
         save_network(average, WEIGHTS_FOLDER / path.name, config, half=True)
-        pin_card("landmark_estimator", card(arguments, figures))
+        pin_card("landmark_estimator", card(arguments, train, figures))
     print({name: round(value, 4) for name, value in figures.items()})
 
 
-def card(arguments: Namespace, figures: dict[str, float]) -> dict[str, object]:
+def card(arguments: Namespace, material: LandmarkSet, figures: dict[str, float]) -> dict[str, object]:
     """The facts about these weights."""
     return {
         "title": "Landmark estimator",
         "architecture": "LandmarkEstimator",
         "description": "Face crop to 68 probability maps and their expected values (iBUG 68 order).",
-        "trained_on": "3 frames a second of 172 face clips (51 people) and 124 photos, paintings and generated faces; "
-        "points of MediaPipe Face Mesh as the teacher; turned, scaled, flipped, recoloured, blurred, covered",
+        "trained_on": f"{material.summary()}; points of MediaPipe Face Mesh as the teacher; turned, scaled, flipped, "
+        "recoloured, blurred, covered",
         "steps": arguments.steps,
         "licence": "research and demonstration; see README",
         "figures": f"mean distance to the teacher's points on crops of unseen people, in eye distances: "

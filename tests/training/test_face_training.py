@@ -180,7 +180,9 @@ def test_training_resumes_where_it_stopped(module, stage, data, tmp_path):
         # Two runs differ in their learning rates' fall, by far less than they learn.
         torch.testing.assert_close(parts["average"][key].float(), value.float(), atol=5e-3, rtol=5e-2)
     assert (tmp_path / "whole" / f"{stage}.safetensors").stat().st_size > 0
-    assert json.dumps(module.card(arguments(module, data, tmp_path), FIGURES))
+    material = landmark_set(data, "train", data / "cache")
+    facts = json.loads(json.dumps(module.card(arguments(module, data, tmp_path), material, FIGURES)))
+    assert "3 frames of clips of 1 people, 1 photos" in facts["trained_on"]
 
 
 FIGURES = {"face_found": 1.0, "boxes_a_picture": 1.0, "overlap": 0.8, "clip_error": 0.03, "photo_error": 0.04}
