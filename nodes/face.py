@@ -50,6 +50,7 @@ class ArticulateFace(io.ComfyNode):
                 types.BoundingBox.Input(
                     "boxes",
                     optional=True,
+                    extra_dict={"forceInput": True},  # ComfyUI would draw four number fields instead of a socket
                     tooltip="Faces found by another node, as boxes in pixels; only their landmarks are searched then.",
                 ),
             ],
