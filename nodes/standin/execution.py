@@ -65,7 +65,7 @@ def find_input(name: str) -> Path:
     run = execution()
     folders: tuple[Path, ...] = run.input_folders
     annotated = re.fullmatch(r"(.+) \[(input|output|temp)\]", name)
-    if annotated:
+    if annotated and not any((folder / name).is_file() for folder in folders):
         name = annotated[1]
         folders = {"input": folders, "output": (run.output_folder,), "temp": (temp_folder(),)}[annotated[2]]
     path = Path(name).expanduser()

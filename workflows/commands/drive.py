@@ -25,6 +25,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Fill in workflows/api/reenactment.json and render it to the file."""
     return shorthand.render(
         "reenactment.json",
+        {arguments.portrait: "picture", arguments.video: "video"},
         {
             "LoadVideo.file": arguments.video,
             "ArticulateLandmarksFromVideo.mode": arguments.how,

@@ -23,19 +23,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_quiet(parser)
 
 
-def render(workflow_file: str, settings: dict[str, Any], arguments: argparse.Namespace) -> int:
+def render(workflow_file: str, files: dict[str, str], settings: dict[str, Any], arguments: argparse.Namespace) -> int:
     """Run a workflow up to its video and save that to `arguments.output`.
 
     Args:
         workflow_file: name of a file in workflows/api.
+        files: what each input file must be, by its path.
         settings: values by "CLASS.INPUT"; None keeps the workflow's own.
         arguments: the parsed options of `add_arguments`.
     """
-    from ...models_hub.media.files import check_writable
+    from ...models_hub.media.files import check_readable, check_writable
     from ...nodes.standin.execution import Execution, executing
     from ..graph import load_workflow
     from ..runner import Runner
 
+    for path, kind in files.items():
+        check_readable(path, kind)
     output = check_writable(arguments.output, arguments.overwrite)  # before minutes of work, not after
     started = time.perf_counter()
     settings = settings | {

@@ -28,6 +28,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Fill in workflows/api/talking_head.json and render it to the file."""
     return shorthand.render(
         "talking_head.json",
+        {arguments.portrait: "picture", arguments.speech: "sound"},
         {
             "LoadAudio.audio": arguments.speech,
             "ArticulateAudioEncoder.fps": arguments.fps,
