@@ -2,7 +2,8 @@
 
 Masked pretraining on all speech, then the same with few masks and the weight on lips (CALS, our
 reconstruction). Three kinds of speech teach one encoder at once: clips teach the lips, synthetic speech
-teaches its phones, and any speech teaches to fill in what was masked. The heads are thrown away.
+teaches its phones, and any speech teaches to fill in what was masked; later the averaged networks' own
+answers teach lips on voices without a face. The heads are thrown away.
 """
 
 from argparse import ArgumentParser, Namespace
@@ -41,7 +42,7 @@ FACES, PHONES, PLAIN, SILENT = 14, 4, 3, 1  # crops of each kind in a batch
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Options of this training."""
-    add_common_arguments(parser, steps=2400, output="out/training/audio_to_lip")
+    add_common_arguments(parser, steps=1500, output="out/training/audio_to_lip")
     parser.add_argument("--rate", type=float, default=1.5e-3, help="highest learning rate")
     parser.add_argument("--synthetic", type=float, default=3000.0, help="seconds of espeak-ng speech; 0 for none")
     parser.add_argument("--hold-out", nargs="*", default=[], help="train people to leave out, for choosing settings")
@@ -132,6 +133,16 @@ def losses(teacher: Teacher, batch: Batch, share: float, random: torch.Generator
     return terms
 
 
+@torch.no_grad()
+def guess_motion(teacher: Teacher, batch: Batch) -> None:
+    """Let the averaged networks say, from clean sound, what lips without footage do: other voices, at half weight.
+
+    The networks that learn must say the same of the augmented sound (mean teacher, Tarvainen and Valpola 2017).
+    """
+    batch.motion = teacher.predictor(teacher.encoder(teacher.encoder.normalise(batch.mel)))
+    batch.seen = torch.full_like(batch.seen, 0.5)
+
+
 def weigh(terms: dict[str, Tensor], pretraining: bool = False) -> Tensor:
     """The sum that is minimised."""
     factors = {"motion": 20.0, "shape": 5.0, "speed": 10.0, "gap": 5.0, "phones": 0.3, "sound": 0.3}
@@ -152,7 +163,7 @@ def run(arguments: Namespace) -> None:
     """Train, and write audio_to_lip.safetensors into the output folder."""
     prepare(arguments)
     clips, synthetic, plain, usual = gather(arguments)
-    config = {"width": 128}
+    config = {"width": 96, "dropout": 0.2}
     teacher = prepare_networks(clips, clips + plain, usual, config)
     average = Average(teacher, 0.998)
     optimiser = torch.optim.AdamW(teacher.parameters(), arguments.rate, betas=(0.9, 0.98), weight_decay=0.05)
@@ -170,7 +181,11 @@ def run(arguments: Namespace) -> None:
                 for talks, count in ((clips, FACES), (synthetic, PHONES), (plain, PLAIN)) if talks]  # fmt: skip
     for step in range(first, arguments.steps):
         pretraining = step < PRETRAINING * arguments.steps
-        batch = join([sampler(count) for sampler, count in samplers] + [silence_batch(SILENT, LENGTH, noise)])
+        parts = [sampler(count) for sampler, count in samplers]
+        if not pretraining:
+            for part in parts[1:]:
+                guess_motion(average.network, part)
+        batch = join([*parts, silence_batch(SILENT, LENGTH, noise)])
         with torch.autocast("cpu", torch.bfloat16):
             terms = losses(teacher.train(), batch, 0.35 if pretraining else 0.1, noise)
         optimiser.param_groups[0]["lr"] = arguments.rate * cosine(step, arguments.steps)

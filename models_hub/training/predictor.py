@@ -1,10 +1,12 @@
 """Training of the landmark predictor: `python -m articulate train predictor --data DIR --output DIR`.
 
 It learns on the units of a finished audio encoder (the embedded one unless `--encoder` names another),
-which stays frozen; sound is augmented as it was for the encoder.
+which stays frozen; sound is augmented as it was for the encoder. The encoder's training taught a predictor
+beside it; `--start` takes that one from its checkpoint and refines it, `--steps 0` only writes it down.
 """
 
 from argparse import ArgumentParser, Namespace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -22,8 +24,9 @@ FACES, SILENT = 22, 2  # crops of each kind in a batch
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Options of this training."""
-    add_common_arguments(parser, steps=600, output="out/training/predictor")
-    parser.add_argument("--rate", type=float, default=2e-3, help="highest learning rate")
+    add_common_arguments(parser, steps=300, output="out/training/predictor")
+    parser.add_argument("--rate", type=float, default=1e-3, help="highest learning rate")
+    parser.add_argument("--start", type=Path, help="the encoder's checkpoint.pt, to begin with its predictor")
     parser.add_argument("--encoder", default=EMBEDDED, help="audio_to_lip.safetensors to learn on")
     parser.add_argument("--hold-out", nargs="*", default=[], help="train people to leave out, for choosing settings")
     parser.add_argument("--install", action="store_true", help="put the weights and their card into the package")
@@ -39,6 +42,10 @@ def run(arguments: Namespace) -> None:
     predictor = LandmarkPredictor(**config)
     predictor.usual.copy_(usual_mouth(arguments.data, held))
     predictor.basis.copy_(shape_basis(clips, len(predictor.basis)))
+    if arguments.start:
+        joint = load_checkpoint(arguments.start)["average"]
+        prefix = "predictor."
+        predictor.load_state_dict({key.removeprefix(prefix): joint[key] for key in joint if key.startswith(prefix)})
     average = Average(predictor, 0.995)
     optimiser = torch.optim.AdamW(predictor.parameters(), arguments.rate, weight_decay=0.05)
     checkpoint, first = arguments.output / "checkpoint.pt", 0

@@ -255,7 +255,7 @@ def augment(mel: Tensor, random: torch.Generator) -> Tensor:
         return (torch.rand(count, 1, 1, generator=random) < share).float()
 
     # Formants: stretch and shift the band axis.
-    stretch, shift = uniform(-0.08, 0.08), uniform(-2.0, 2.0)
+    stretch, shift = uniform(-0.12, 0.12), uniform(-2.5, 2.5)
     place = (torch.arange(bands) * (1 + stretch) + shift).clamp(0, bands - 1).expand(count, frames, bands)
     low = place.floor().long()
     high = (low + 1).clamp(max=bands - 1)
@@ -282,7 +282,7 @@ def augment(mel: Tensor, random: torch.Generator) -> Tensor:
     return torch.log(power + noise + other + FLOOR)
 
 
-def hide_bands(mel: Tensor, random: torch.Generator, widest: int = 10) -> Tensor:
+def hide_bands(mel: Tensor, random: torch.Generator, widest: int = 12) -> Tensor:
     """Replace one random run of bands of normalised mel (B, F, 64) with the mean."""
     count, _, bands = mel.shape
     width = torch.randint(0, widest + 1, (count, 1, 1), generator=random)

@@ -70,7 +70,9 @@ def test_rate_and_channels_matter_little(voice):
 def test_gain_matters_little(voice):
     loud, quiet = encode_speech(voice, 16_000), encode_speech(voice * 0.2, 16_000)
     torch.testing.assert_close(quiet.units, loud.units, atol=1e-2, rtol=0)
-    torch.testing.assert_close(loud.loudness - quiet.loudness, torch.full_like(loud.loudness, 13.98), atol=8, rtol=0)
+    heard = loud.loudness > -60
+    assert heard.any()
+    assert (loud.loudness - quiet.loudness)[heard].sub(13.98).abs().max() < 0.1
 
 
 def test_other_frame_rates_read_the_same_moments(voice):
