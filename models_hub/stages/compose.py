@@ -25,6 +25,7 @@ from .region import DEFAULT_FEATHER, Box, motion_region, onto_picture, picture_b
 Mode = Literal["picture", "crop"]
 MODES = ("picture", "crop")
 PIECE_BYTES = 48 * 2**20  # frames are handed on in pieces of about this size
+SMALL = 0.6  # of the network's size; a crop with fewer pixels in the picture asks for a filter
 INVISIBLE = 1 / 1024  # a share of painted pixels below this is not worth painting
 
 
@@ -118,7 +119,7 @@ class Compositor:
         region = motion_region(self.face.points, chunk.points, size, self.feather)  # (n, 1, S, S)
         motion = _enlarge(self._displacement(chunk.flow), size, "bicubic") * region  # (n, 2, S, S)
         paint = torch.cat([self._coloured(chunk), (1 - chunk.blend) * region], dim=1)  # (n, 4, S, S)
-        if self.side < size:  # a small face: made smaller with a filter, or the painted pixels would flicker
+        if self.side < SMALL * size:  # a small face: made smaller with a filter, or painted pixels would flicker
             paint = F.interpolate(paint, size=(self.side, self.side), mode="bilinear", antialias=True)
         motion, region, paint = (
             field.permute(0, 2, 3, 1).contiguous().cpu().numpy() for field in (motion, region, paint)
