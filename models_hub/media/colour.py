@@ -14,13 +14,14 @@ def planes_420(frame: Tensor) -> Tensor:
     """A frame as 8 bit YUV 4:2:0 planes, laid out as FFmpeg's `yuv420p` expects them.
 
     Args:
-        frame: (H, W, 3) RGB in 0..1, H and W even.
+        frame: (H, W, 3) RGB, H and W even; float in 0..1, where values outside are clipped, or uint8.
 
     Returns:
         (H * 3 / 2, W) uint8: H rows of luma, then the chroma planes.
     """
     height, width = frame.shape[:2]
-    red, green, blue = frame.permute(2, 0, 1).contiguous()
+    planar = frame.permute(2, 0, 1).to(torch.float32, memory_format=torch.contiguous_format, copy=True)
+    red, green, blue = planar.div_(255) if frame.dtype == torch.uint8 else planar.clamp_(0, 1)
     luma = (RED * red).add_(green, alpha=GREEN).add_(blue, alpha=BLUE)
     chroma = (_halved(blue - luma) / (2 - 2 * BLUE), _halved(red - luma) / (2 - 2 * RED))
     planes = torch.empty(height * 3 // 2, width, dtype=torch.uint8)

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from typing import IO, Any
 
-import torch
 from torch import Tensor
 
 from ..errors import MediaError
@@ -98,7 +97,7 @@ def _encode(
         while first is not None:
             if tuple(first.shape[1:3]) != size:
                 raise MediaError(f"Frame {written} is {tuple(first.shape[1:3])} high and wide, the first one {size}.")
-            for picture in even_sized(_unit_range(first[..., :3])):
+            for picture in even_sized(first[..., :3].detach().cpu()):
                 frame = av.VideoFrame.from_ndarray(planes_420(picture).numpy(), format="yuv420p")
                 frame.colorspace, frame.color_range = _BT709, _LIMITED
                 frame.pts, frame.time_base = written, 1 / rate
@@ -113,11 +112,6 @@ def _encode(
         if sound is not None:
             sound.finish()
     return written
-
-
-def _unit_range(frames: Tensor) -> Tensor:
-    frames = frames.detach().cpu()
-    return frames.float() / 255 if frames.dtype == torch.uint8 else frames.float().clamp(0, 1)
 
 
 def _video_stream(container: Any, frame: Tensor, rate: Fraction, crf: float) -> Any:
@@ -142,7 +136,7 @@ class _Sound:
         waveform = waveform[None] if waveform.ndim == 1 else waveform
         if waveform.shape[0] not in AAC_CHANNELS:
             waveform = waveform.mean(0, keepdim=True)
-        self.waveform = torch.nan_to_num(waveform).clamp(-1, 1)
+        self.waveform = waveform.nan_to_num().clamp(-1, 1)
         self.rate = sample_rate
         self.container = container
         self.layout = channel_layout(waveform.shape[0])
