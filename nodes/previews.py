@@ -1,11 +1,15 @@
 """Pictures of what travels between the nodes: landmarks, density maps, flow and occlusion."""
 
 import torch
+from torch.nn import functional as F
 
 from ..models_hub.stages.density import density_preview
 from ..models_hub.stages.preview import frame_range, landmark_frames, warp_frames
 from . import types
 from .host import host_progress, intermediate_device, io
+
+PICTURE = 512
+"""Pixels along each side of a landmark picture: enough to tell neighbouring points apart."""
 
 
 class ArticulatePreviewLandmarks(io.ComfyNode):
@@ -37,7 +41,8 @@ class ArticulatePreviewLandmarks(io.ComfyNode):
     def execute(cls, landmarks, start, count, step, face=None, images=None) -> io.NodeOutput:
         numbers = frame_range(len(landmarks), start, count, step)
         if images is None:
-            images = torch.zeros(1, 256, 256, 3) if face is None else face.crop.movedim(1, -1)
+            crop = torch.zeros(1, 3, PICTURE, PICTURE) if face is None else face.crop
+            images = F.interpolate(crop, size=(PICTURE, PICTURE), mode="bicubic").clamp(0, 1).movedim(1, -1)
         pictures = landmark_frames(landmarks.points, numbers, images.cpu(), landmarks.visible)
         return io.NodeOutput(_batch(pictures, len(numbers)))
 
