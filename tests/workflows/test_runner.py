@@ -1,3 +1,4 @@
+import articulate
 import numpy as np
 import pytest
 import torch
@@ -211,5 +212,6 @@ def test_our_nodes_and_the_core_nodes_are_known():
 
 
 def test_the_python_call(tmp_path):
-    with pytest.raises(WorkflowError, match="no workflow file"):
-        run(tmp_path / "nothing.json")
+    for call in (run, articulate.run):
+        with pytest.raises(WorkflowError, match="no workflow file"):
+            call(tmp_path / "nothing.json")
