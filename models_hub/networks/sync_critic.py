@@ -13,7 +13,7 @@ from .audio_to_lip import UNIT
 from .lip_shape import face_frame
 
 FRAMES = 5  # video frames that the lip tower sees at once, 0.2 s
-HEIGHT, WIDTH = 48, 96
+HEIGHT, WIDTH = 32, 64
 
 _CENTRE, _HALF_WIDTH = 1.15, 0.95  # of the window, face units below the eye line, and to either side
 
@@ -26,13 +26,13 @@ def lower_faces(frames: Tensor, points: Tensor) -> Tensor:
         points: (B, 68, 2) in -1..1 of the frames.
 
     Returns:
-        (B, 48, 96) grey in 0..1.
+        (B, 32, 64) grey in 0..1.
     """
     origin, axes, scale = face_frame(points)
     unit = scale[:, 1]  # (B,)
     x = ((torch.arange(WIDTH, device=points.device) + 0.5) / WIDTH * 2 - 1) * _HALF_WIDTH
     y = ((torch.arange(HEIGHT, device=points.device) + 0.5) / HEIGHT * 2 - 1) * (_HALF_WIDTH * HEIGHT / WIDTH) + _CENTRE
-    window = torch.stack([x.expand(HEIGHT, WIDTH), y[:, None].expand(HEIGHT, WIDTH)], -1)  # (48, 96, 2)
+    window = torch.stack([x.expand(HEIGHT, WIDTH), y[:, None].expand(HEIGHT, WIDTH)], -1)  # (32, 64, 2)
     grid = torch.einsum("hwi,bij->bhwj", window, axes) * unit[:, None, None, None] + origin[:, None, None]
     grey = (frames * frames.new_tensor([0.299, 0.587, 0.114])[:, None, None]).sum(1, keepdim=True)
     return F.grid_sample(grey, grid, padding_mode="border", align_corners=False)[:, 0]
@@ -47,7 +47,7 @@ class SyncCritic(nn.Module):
         features: length of the vectors that are compared.
     """
 
-    def __init__(self, mels: int = 64, width: int = 24, features: int = 128):
+    def __init__(self, mels: int = 64, width: int = 16, features: int = 128):
         super().__init__()
         self.register_buffer("mel_mean", torch.zeros(mels))
         self.register_buffer("mel_scale", torch.ones(mels))
@@ -72,7 +72,7 @@ class SyncCritic(nn.Module):
         return F.normalize(F.relu(self.audio(normal.transpose(1, 2))) + 1e-6, dim=-1)
 
     def see(self, lips: Tensor) -> Tensor:
-        """(B, 5, 48, 96) grey in 0..1 -> (B, features); brightness and contrast of each clip cancel."""
+        """(B, 5, 32, 64) grey in 0..1 -> (B, features); brightness and contrast of each clip cancel."""
         mean = lips.mean((1, 2, 3), keepdim=True)
         spread = lips.std((1, 2, 3), keepdim=True) + 0.02
         return F.normalize(F.relu(self.lips((lips - mean) / spread)) + 1e-6, dim=-1)
@@ -87,7 +87,7 @@ def audio_visual_distance(critic: SyncCritic, mel: Tensor, lips: Tensor) -> Tens
 
     Args:
         critic: a trained, frozen critic.
-        mel: (B, 20, mels); lips: (B, 5, 48, 96).
+        mel: (B, 20, mels); lips: (B, 5, 32, 64).
     """
     return -critic(mel, lips).clamp(min=1e-7).log().mean()
 
@@ -101,8 +101,8 @@ def visual_visual_distance(
 
     Args:
         critic: a trained, frozen critic.
-        made, real: (B, 5, 48, 96) generated and real windows of the same time.
-        other: (B, 5, 48, 96) real windows of the same clip, at least 3 frames away.
+        made, real: (B, 5, 32, 64) generated and real windows of the same time.
+        other: (B, 5, 32, 64) real windows of the same clip, at least 3 frames away.
         margin: by how much nearer.
     """
     ours, theirs, others = critic.see(made), critic.see(real).detach(), critic.see(other).detach()

@@ -29,7 +29,7 @@ MOST_GAIN_DB = 30.0
 _RATES = (1_000, 768_000)
 _ZERO_CROSSINGS = 24  # of the sinc on each side, in periods of the lower rate
 _ROLLOFF = 0.94  # pass band as a share of the lower Nyquist frequency
-_BLOCK = 8_192  # output samples, or mel frames, computed at once
+_BLOCK = 8_192  # output samples, or a quarter as many mel frames or video frames, computed at once
 
 
 def mono_16k(waveform: Tensor, sample_rate: int) -> Tensor:
@@ -48,8 +48,8 @@ def mono_16k(waveform: Tensor, sample_rate: int) -> Tensor:
     Raises:
         InputError: not a tensor of sound, no samples, values that are not finite, or a rate out of range.
     """
-    samples = _checked(waveform, sample_rate)
-    return samples if sample_rate == SAMPLE_RATE else _resample(samples, int(sample_rate))
+    channels = _checked(waveform, sample_rate)
+    return channels.mean(0) if sample_rate == SAMPLE_RATE else _resample(channels, int(sample_rate))
 
 
 def _checked(waveform: Tensor, sample_rate: int) -> Tensor:
@@ -74,15 +74,15 @@ def _checked(waveform: Tensor, sample_rate: int) -> Tensor:
             f"The sample rate is {sample_rate!r}; a whole number of hertz from {_RATES[0]} to {_RATES[1]} is needed. "
             "Save the recording again at a common rate such as 44100."
         )
-    samples = waveform.detach().to("cpu", torch.float32)
-    samples = samples.mean(0) if samples.dim() == 2 else samples
-    broken = int((~samples.isfinite()).sum())
+    channels = waveform.detach().to("cpu", torch.float32)
+    channels = channels if channels.dim() == 2 else channels[None]
+    broken = sum(int((~part.isfinite()).sum()) for part in channels.split(1 << 20, dim=1))
     if broken:
         raise InputError(
-            f"{broken} of {len(samples)} samples of the recording are NaN or infinite, so it is damaged; "
+            f"{broken} of {channels.numel()} samples of the recording are NaN or infinite, so it is damaged; "
             "export it again from its source."
         )
-    return samples
+    return channels
 
 
 @lru_cache(maxsize=4)
@@ -98,18 +98,22 @@ def _filters(up: int, down: int) -> tuple[Tensor, int]:
     return (kernel / kernel.sum(1, keepdim=True)).float(), -reach + 1
 
 
-def _resample(samples: Tensor, rate: int) -> Tensor:
+def _resample(channels: Tensor, rate: int) -> Tensor:
     common = math.gcd(rate, SAMPLE_RATE)
     up, down = SAMPLE_RATE // common, rate // common
     filters, first = _filters(up, down)
-    length = -(-len(samples) * up // down)
-    padded = torch.nn.functional.pad(samples, (-first, filters.shape[1]))
-    windows = padded.unfold(0, filters.shape[1], 1)  # a view; row k starts at input sample k + first
-    parts = []
-    for start in range(0, length, _BLOCK):
-        place = torch.arange(start, min(start + _BLOCK, length))
-        parts.append((windows[place * down // up] * filters[place % up]).sum(1))
-    return torch.cat(parts)
+    taps = filters.shape[1]
+    count = channels.shape[1]
+    out = torch.empty(-(-count * up // down))
+    for start in range(0, len(out), _BLOCK):  # mixed and read block by block: nothing long is ever copied
+        place = torch.arange(start, min(start + _BLOCK, len(out)))
+        source = place * down // up + first  # input sample under each output's first tap
+        low, high = int(source[0]), int(source[-1]) + taps
+        block = channels[:, max(0, low) : min(count, high)].mean(0)
+        block = torch.nn.functional.pad(block, (max(0, -low), max(0, high - count)))
+        windows = block.unfold(0, taps, 1)
+        torch.sum(windows[source - low] * filters[place % up], 1, out=out[start : start + len(place)])
+    return out
 
 
 @lru_cache(maxsize=1)
@@ -138,8 +142,10 @@ def mel_power(samples: Tensor, frames: int) -> Tensor:
     needed = (frames - 1) * HOP + FFT_SIZE
     padded = torch.nn.functional.pad(samples, (before, max(0, needed - before - len(samples))))
     pieces = padded.unfold(0, FFT_SIZE, HOP)[:frames]
-    bank = _mel_bank()
-    return torch.cat([torch.fft.rfft(part * window).abs().square() @ bank.T for part in pieces.split(_BLOCK)])
+    bank, out = _mel_bank(), torch.empty(frames, MELS)
+    for part, to in zip(pieces.split(_BLOCK // 4), out.split(_BLOCK // 4), strict=True):
+        torch.matmul(torch.fft.rfft(part * window).abs().square(), bank.T, out=to)
+    return out
 
 
 def recording_gain_db(samples: Tensor) -> float:
@@ -167,10 +173,14 @@ def frame_loudness(samples: Tensor, frames: int, fps: float) -> Tensor:
 
     The window is 40 ms, or the frame's duration where that is longer, centred on (i + 0.5) / fps seconds.
     """
-    energy = torch.cat([torch.zeros(1, dtype=torch.float64), samples.double().square().cumsum(0)])
     half = max(0.02, 0.5 / fps) * SAMPLE_RATE
-    centre = (torch.arange(frames, dtype=torch.float64) + 0.5) / fps * SAMPLE_RATE
-    low = (centre - half).round().long().clamp(0, len(samples))
-    high = (centre + half).round().long().clamp(0, len(samples))
-    mean = (energy[high] - energy[low]).clamp(min=0) / (2 * half)
-    return (10 * torch.log10(mean + 1e-12)).clamp(min=SILENCE_DB).float()
+    out = torch.empty(frames)
+    for to, index in zip(out.split(_BLOCK // 4), torch.arange(frames).split(_BLOCK // 4), strict=True):
+        centre = (index.double() + 0.5) / fps * SAMPLE_RATE
+        low = (centre - half).round().long().clamp(0, len(samples))
+        high = (centre + half).round().long().clamp(0, len(samples))
+        energy = samples[low[0] : high[-1]].double().square().cumsum(0)
+        energy = torch.nn.functional.pad(energy, (1, 0))
+        mean = (energy[high - low[0]] - energy[low - low[0]]).clamp(min=0) / (2 * half)
+        to.copy_((10 * torch.log10(mean + 1e-12)).clamp(min=SILENCE_DB))
+    return out

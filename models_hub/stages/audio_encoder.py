@@ -11,7 +11,7 @@ from ..networks.audio_to_lip import MARGIN, STEP
 from ..types import DEFAULT_FPS, Progress, Speech, frame_count
 from .audio import FLOOR, frame_loudness, log_mel, mono_16k, recording_gain_db
 
-BLOCK = 1_500  # units computed at once: one minute
+BLOCK = 500  # units computed at once: 20 seconds
 NATIVE_FPS = 25.0
 
 
@@ -33,7 +33,7 @@ def encode_speech(
         sample_rate: samples a second.
         fps: video frames a second, 1 to 240.
         weights: "embedded" or the path of a safetensors file.
-        progress: called after every minute of sound with (frames done, frames in all).
+        progress: called after every 20 seconds of sound with (frames done, frames in all).
 
     Returns:
         Speech with exactly round(fps * seconds) frames, at least one.
@@ -86,13 +86,13 @@ def encode_units(
     edge = silent_mel(network).expand(MARGIN, -1)
     padded = torch.cat([edge, mel[: count * STEP], edge])
     total = count if total is None else total
-    parts = []
+    units = torch.empty(count, network.width)
     for start in range(0, count, block):
         stop = min(start + block, count)
-        parts.append(network(padded[None, start * STEP : stop * STEP + 2 * MARGIN])[0])
+        units[start:stop] = network(padded[None, start * STEP : stop * STEP + 2 * MARGIN])[0]
         if progress is not None:
             progress(total if stop == count else min(total, stop), total)
-    return torch.cat(parts)
+    return units
 
 
 def _between(values: Tensor, place: Tensor) -> Tensor:

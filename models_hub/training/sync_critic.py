@@ -20,7 +20,7 @@ from .fit import Average, Log, add_common_arguments, cosine, load_checkpoint, pr
 from .footage import decode_clip, read_points
 from .speech_data import augment, clip_rows, measured_lag, read_sound, recording_mel
 
-BATCH = 96
+BATCH = 72
 NEAREST, FARTHEST = 4, 25  # frames by which the sound of a false pair is off
 SPAN = 25  # windows whose scores are averaged for the figure over one second
 
@@ -31,7 +31,7 @@ class Lips:
 
     Attributes:
         person: who speaks.
-        crops: (T, 48, 96) uint8, the lower half of the face.
+        crops: (T, 32, 64) uint8, the lower half of the face.
         mel: (4 T, 64) natural log mel power on the same timeline, lag corrected.
     """
 
@@ -40,7 +40,7 @@ class Lips:
     mel: Tensor
 
     def windows(self, sound: np.ndarray, sight: np.ndarray) -> tuple[Tensor, Tensor]:
-        """Mel (n, 20, 64) centred on frames `sound`, and crops (n, 5, 48, 96) in 0..1 on frames `sight`."""
+        """Mel (n, 20, 64) centred on frames `sound`, and crops (n, 5, 32, 64) in 0..1 on frames `sight`."""
         margin = (UNIT - STEP) // 2
         first = torch.from_numpy(sound) * STEP - margin
         start = torch.from_numpy(sight) - FRAMES // 2
@@ -73,7 +73,7 @@ def read_lips(data: Path, split: str) -> list[Lips]:
 
 
 def cut_lips(frames: Tensor, points: Tensor, chunk: int = 32) -> Tensor:
-    """Lower faces (T, 48, 96) uint8 of frames (T, H, W, 3) uint8 with points (T, 68, 2)."""
+    """Lower faces (T, 32, 64) uint8 of frames (T, H, W, 3) uint8 with points (T, 68, 2)."""
     parts = zip(frames.split(chunk), points.split(chunk), strict=True)
     cut = [lower_faces(part.permute(0, 3, 1, 2).float() / 255, marks) for part, marks in parts]
     return (torch.cat(cut) * 255).byte()
@@ -91,7 +91,7 @@ class Pairs:
         self.weight = weight / weight.sum()
 
     def __call__(self, count: int, group: int = 6) -> tuple[Tensor, Tensor, Tensor]:
-        """Mel (count, 20, 64), lips (count, 5, 48, 96), truth (count,); `group` pairs of a clip each."""
+        """Mel (count, 20, 64), lips (count, 5, 32, 64), truth (count,); `group` pairs of a clip each."""
         mels, lips, truth = [], [], []
         for chosen in self.random.choice(len(self.clips), count // group, p=self.weight):
             clip = self.clips[chosen]
@@ -143,7 +143,7 @@ def run(arguments: Namespace) -> None:
     """Train, and write sync_critic.safetensors into the output folder."""
     prepare(arguments)
     train, held_out = read_lips(arguments.data, "train"), read_lips(arguments.data, "val")
-    config = {"width": 24}
+    config = {"width": 16}
     critic = SyncCritic(**config)
     mel = torch.cat([clip.mel for clip in train])
     critic.mel_mean.copy_(mel.mean(0))

@@ -20,7 +20,7 @@ def critic():
 
 def windows(seed, count=3):
     random = torch.Generator().manual_seed(seed)
-    return torch.randn(count, 20, 64, generator=random), torch.rand(count, 5, 48, 96, generator=random)
+    return torch.randn(count, 20, 64, generator=random), torch.rand(count, 5, 32, 64, generator=random)
 
 
 def test_score_is_a_probability(critic):
@@ -63,6 +63,6 @@ def test_the_window_follows_the_face():
     points[:, 36:42, 0], points[:, 42:48, 0] = -0.2, 0.2
     points[:, 33, 1] = 0.2
     here = lower_faces(picture, points)
-    assert here.shape == (1, 48, 96)
+    assert here.shape == (1, 32, 64)
     moved = lower_faces(picture.roll((16, 32), (2, 3)), points + torch.tensor([32.0, 16.0]) / 128)
     torch.testing.assert_close(moved, here, atol=1e-4, rtol=0)

@@ -51,15 +51,24 @@ def test_mel_is_what_librosa_defines():
 def test_block_of_frames_does_not_change_the_mel(monkeypatch):
     samples = tone(16_000, 1.0)
     whole = audio.log_mel(samples, 100)
-    monkeypatch.setattr(audio, "_BLOCK", 7)
+    monkeypatch.setattr(audio, "_BLOCK", 28)
     torch.testing.assert_close(audio.log_mel(samples, 100), whole, atol=1e-4, rtol=0)
 
 
-def test_loudness_of_a_tone_and_of_silence():
+def test_block_of_samples_does_not_change_the_resampling(monkeypatch):
+    waveform = torch.stack([tone(22_050, 0.3), tone(22_050, 0.3, hertz=3000)])
+    whole = audio.mono_16k(waveform, 22_050)
+    monkeypatch.setattr(audio, "_BLOCK", 100)
+    torch.testing.assert_close(audio.mono_16k(waveform, 22_050), whole, atol=1e-6, rtol=0)
+
+
+def test_loudness_of_a_tone_and_of_silence(monkeypatch):
     samples = torch.cat([tone(16_000, 1.0, level=1.0), torch.zeros(16_000)])
     loudness = audio.frame_loudness(samples, 50, 25)
     assert loudness[5:20] == pytest.approx(torch.full((15,), -3.01).numpy(), abs=0.1)
     assert loudness[26:].eq(-120).all()
+    monkeypatch.setattr(audio, "_BLOCK", 28)
+    torch.testing.assert_close(audio.frame_loudness(samples, 50, 25), loudness, atol=1e-3, rtol=0)
 
 
 def test_gain_makes_voices_alike_and_leaves_silence():
