@@ -1,0 +1,92 @@
+import subprocess
+import sys
+
+import pytest
+import torch
+from articulate.nodes import host
+from articulate.nodes.host import io
+from articulate.nodes.standin.execution import Execution, at_node, executing, numbered_path
+
+
+def test_loading_the_pack_loads_no_optional_package():
+    code = (
+        "import asyncio, sys, articulate;"
+        "nodes = asyncio.run(asyncio.run(articulate.comfy_entrypoint()).get_node_list());"
+        "[node.GET_SCHEMA() for node in nodes];"
+        "optional = {'av', 'cv2', 'insightface', 'librosa', 'matplotlib', 'PIL', 'skimage', 'onnxruntime'};"
+        "print(sorted(optional & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
+
+
+def test_types_of_ones_own_do_not_mix():
+    first, second = io.Custom("ART_A"), io.Custom("ART_B")
+    sockets = [first.Input("a"), second.Input("b"), first.Output("c"), io.Image.Input("d")]
+    assert [socket.get_io_type() for socket in sockets] == ["ART_A", "ART_B", "ART_A", "IMAGE"]
+    assert io.MultiType.Input("e", [first, io.Image]).get_io_type() == "ART_A,IMAGE"
+    assert io.MultiType.Input(io.Float.Input("f", default=1.0), [io.Mask]).get_io_type() == "FLOAT,MASK"
+
+
+def test_an_input_publishes_what_it_was_told():
+    shown = io.Float.Input("x", default=1.0, min=0.0, max=2.0, step=0.1, tooltip="Seconds.", advanced=True).as_dict()
+    assert shown == {
+        "optional": False, "tooltip": "Seconds.", "default": 1.0, "min": 0.0, "max": 2.0, "step": 0.1, "advanced": True,
+    }  # fmt: skip
+
+
+def test_sockets_of_a_node_must_differ():
+    class Twice(io.ComfyNode):
+        @classmethod
+        def define_schema(cls):
+            return io.Schema(node_id="Twice", inputs=[io.Int.Input("a"), io.Int.Input("a")])
+
+        @classmethod
+        def execute(cls):
+            return io.NodeOutput()
+
+    with pytest.raises(ValueError, match="'a'"):
+        Twice.GET_SCHEMA()
+
+
+def test_hidden_values_belong_to_one_execution():
+    class Node(io.ComfyNode):
+        @classmethod
+        def define_schema(cls):
+            return io.Schema(node_id="Node")
+
+        @classmethod
+        def execute(cls):
+            return io.NodeOutput(cls.hidden.unique_id)
+
+    clone = Node.PREPARE_CLASS_CLONE({"hidden_inputs": {io.Hidden.unique_id: "7"}})
+    assert (clone.execute()[0], Node.execute()[0]) == ("7", None)
+
+
+def test_progress_may_come_with_a_frame_and_correct_its_total():
+    progress = host.host_progress(1)
+    for done in (1, 2, 3):
+        progress(done, 3, torch.zeros(4, 4, 3))
+
+
+def test_a_users_weights_join_the_embedded_ones(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert host.weights_choices("warper") == ["embedded"]
+    folder = tmp_path / "models" / "articulate" / "warper"
+    folder.mkdir(parents=True)
+    (folder / "mine 나.safetensors").write_bytes(b"x")
+    (folder / "notes.txt").write_text("x")
+    assert host.weights_choices("warper") == ["embedded", "mine 나.safetensors"]
+    assert host.weights_file("warper", "embedded") == "embedded"
+    assert (tmp_path / host.weights_file("warper", "mine 나.safetensors")).samefile(folder / "mine 나.safetensors")
+
+
+def test_files_are_numbered_as_the_host_numbers_them(tmp_path):
+    for name in ("a_00003_.png", "a_00007_.mp4", "a_b_00020_.png", "a_x.png", "aa_00030_.png"):
+        (tmp_path / name).write_bytes(b"")
+    assert numbered_path(tmp_path, "a", "_.png") == (tmp_path / "a_00008_.png", "")
+    assert numbered_path(tmp_path, "새/%width%x%height%", ".flac", (4, 3))[0] == tmp_path / "새" / "4x3_00001.flac"
+
+
+def test_a_node_inherits_the_run_that_it_is_part_of(tmp_path):
+    with executing(Execution(output_folder=tmp_path, quiet=True)), executing(at_node("Face")) as now:
+        assert (now.output_folder, now.quiet, now.node_title) == (tmp_path, True, "Face")
