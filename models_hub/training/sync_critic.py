@@ -1,7 +1,8 @@
 """Training of the sync critic: `python -m articulate train sync_critic --data DIR --output DIR`.
 
-Pairs of 0.2 s of sound and five frames of lips, half of them from the same time, half with the sound of
-another time in the same clip; binary cross-entropy on the cosine (seed 04, section 6; our reconstruction).
+Windows of 0.2 s of sound and five frames of lips at several moments of a clip: those of the same moment are
+true pairs, all others false; binary cross-entropy on the cosine (seed 04, section 6) and the contrast between
+moments. Our reconstruction.
 """
 
 from argparse import ArgumentParser, Namespace
@@ -20,7 +21,7 @@ from .fit import Average, Log, add_common_arguments, cosine, load_checkpoint, pr
 from .footage import decode_clip, read_points
 from .speech_data import augment, clip_rows, measured_lag, read_sound, recording_mel
 
-BATCH = 72
+CLIPS, MOMENTS = 8, 9  # of a batch, and of each clip in it
 NEAREST, FARTHEST = 4, 25  # frames by which the sound of a false pair is off
 SPAN = 25  # windows whose scores are averaged for the figure over one second
 
@@ -50,7 +51,7 @@ class Lips:
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Options of this training."""
-    add_common_arguments(parser, steps=2500, output="out/training/sync_critic")
+    add_common_arguments(parser, steps=2000, output="out/training/sync_critic")
     parser.add_argument("--rate", type=float, default=1e-3, help="highest learning rate")
     parser.add_argument("--install", action="store_true", help="put the weights and their card into the package")
 
@@ -79,8 +80,8 @@ def cut_lips(frames: Tensor, points: Tensor, chunk: int = 32) -> Tensor:
     return (torch.cat(cut) * 255).byte()
 
 
-class Pairs:
-    """Draws true and false pairs, half and half."""
+class Groups:
+    """Draws windows of several moments of a clip, at least `NEAREST` frames apart, with their true sound."""
 
     def __init__(self, clips: list[Lips], seed: tuple[int, int]) -> None:
         self.clips, self.random = clips, np.random.default_rng(seed)
@@ -90,22 +91,41 @@ class Pairs:
         weight = np.array([len(clip.crops) / total[clip.person] ** 0.5 for clip in clips])
         self.weight = weight / weight.sum()
 
-    def __call__(self, count: int, group: int = 6) -> tuple[Tensor, Tensor, Tensor]:
-        """Mel (count, 20, 64), lips (count, 5, 32, 64), truth (count,); `group` pairs of a clip each."""
-        mels, lips, truth = [], [], []
-        for chosen in self.random.choice(len(self.clips), count // group, p=self.weight):
+    def __call__(self, clips: int, moments: int) -> tuple[Tensor, Tensor]:
+        """Mel (clips * moments, 20, 64) and lips (clips * moments, 5, 32, 64), the moments of a clip in a row."""
+        mels, lips = [], []
+        for chosen in self.random.choice(len(self.clips), clips, p=self.weight):
             clip = self.clips[chosen]
-            sight = self.random.integers(2, len(clip.crops) - 2, group)
-            true = np.arange(group) % 2 == 0
-            sound = np.where(true, sight, shifted(sight, len(clip.crops), self.random))
-            mel, crops = clip.windows(sound, sight)
+            places = np.arange(2 + self.random.integers(NEAREST), len(clip.crops) - 2, NEAREST)
+            places = self.random.choice(places, moments, replace=len(places) < moments)
+            mel, crops = clip.windows(places, places)
             if self.random.random() < 0.5:
                 crops = crops.flip(-1)
-            shift = tuple(int(value) for value in self.random.integers(-3, 4, 2))
+            shift = tuple(int(value) for value in self.random.integers(-2, 3, 2))
             mels.append(mel)
             lips.append(crops.roll(shift, (-2, -1)))
-            truth.append(torch.from_numpy(true).float())
-        return torch.cat(mels), torch.cat(lips), torch.cat(truth)
+        return torch.cat(mels), torch.cat(lips)
+
+
+def sync_loss(heard: Tensor, seen: Tensor, moments: int, temperature: float = 0.1) -> tuple[Tensor, Tensor]:
+    """Every sound against every sight of its clip.
+
+    Args:
+        heard, seen: (clips * moments, features) unit vectors.
+        moments: how many belong to a clip.
+
+    Returns:
+        The loss: binary cross-entropy on the cosine, true and false pairs weighing the same, plus the contrast
+        between moments (InfoNCE, both ways); and the share of sights that score their own sound highest.
+    """
+    score = heard.unflatten(0, (-1, moments)) @ seen.unflatten(0, (-1, moments)).transpose(1, 2)  # (C, M, M)
+    same = torch.eye(moments, dtype=torch.bool).expand_as(score)
+    known = score.clamp(1e-4, 1 - 1e-4)
+    binary = -(known[same].log().mean() + (1 - known[~same]).log().mean()) / 2
+    answer = torch.arange(moments).repeat(len(score))
+    sights, sounds = score.transpose(1, 2).flatten(0, 1) / temperature, score.flatten(0, 1) / temperature
+    contrast = (F.cross_entropy(sights, answer) + F.cross_entropy(sounds, answer)) / 2
+    return binary + contrast, (sights.argmax(1) == answer).float().mean()
 
 
 def shifted(places: np.ndarray, length: int, random: np.random.Generator) -> np.ndarray:
@@ -157,21 +177,22 @@ def run(arguments: Namespace) -> None:
         average.network.load_state_dict(state["average"])
         optimiser.load_state_dict(state["optimiser"])
         first = state["step"]
-    log, pairs = Log(arguments.output / "log.jsonl", 100), Pairs(train, (arguments.seed, first))
+    log, groups = Log(arguments.output / "log.jsonl", 100), Groups(train, (arguments.seed, first))
     noise = torch.Generator().manual_seed(arguments.seed * 1_000_003 + first)
     for step in range(first, arguments.steps):
-        mel, lips, truth = pairs(BATCH)
+        mel, lips = groups(CLIPS, MOMENTS)
         lips = lips + 0.03 * torch.randn(lips.shape, generator=noise)
+        critic.train()
         with torch.autocast("cpu", torch.bfloat16):
-            score = critic.train()(augment(mel, noise), lips)
-        loss = F.binary_cross_entropy(score.float().clamp(1e-4, 1 - 1e-4), truth)
+            heard, seen = critic.hear(augment(mel, noise)), critic.see(lips)
+        loss, right = sync_loss(heard.float(), seen.float(), MOMENTS)
         optimiser.param_groups[0]["lr"] = arguments.rate * cosine(step, arguments.steps)
         optimiser.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(critic.parameters(), 1.0)
         optimiser.step()
         average.update(critic, step)
-        log.add(step, loss=loss.item(), right=((score > 0.5) == (truth > 0.5)).float().mean().item())
+        log.add(step, loss=loss.item(), right=right.item())
         if (step + 1) % 500 == 0 or step + 1 == arguments.steps:
             state = {"critic": critic.state_dict(), "average": average.network.state_dict()}
             save_checkpoint(checkpoint, {**state, "optimiser": optimiser.state_dict(), "step": step + 1})
