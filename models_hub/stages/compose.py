@@ -142,7 +142,8 @@ class Compositor:
         """What the network painted, (n, 3, S, S), in the light of the photo."""
         if not self.colour_match:
             return chunk.generated
-        offset = colour_offset(self.face.crop, chunk.flow, chunk.generated, chunk.blend) * self.colour_match
+        offset = colour_offset(self.face.crop, chunk.flow, chunk.generated, chunk.blend, chunk.points)
+        offset = offset * self.colour_match
         return chunk.generated + _enlarge(offset, chunk.generated.shape[-1], "bilinear")
 
     def _paste(self, frame: np.ndarray, motion: np.ndarray, region: np.ndarray, paint: np.ndarray) -> None:

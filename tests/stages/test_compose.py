@@ -7,6 +7,7 @@ import pytest
 import torch
 from articulate.models_hub.errors import InputError
 from articulate.models_hub.networks.density import cell_centres
+from articulate.models_hub.networks.landmark_motion import inner_mouth_mask
 from articulate.models_hub.stages.colour import LIMIT, colour_offset
 from articulate.models_hub.stages.compose import compose_frames
 from articulate.models_hub.stages.region import face_mask, motion_region
@@ -150,12 +151,26 @@ def test_the_crop_is_the_networks_frame():
 def test_colour_match_takes_on_the_light_of_the_photo():
     face = make_face()
     chunk = next(iter(make_stream(face, length=1, chunk=1)))
-    darker = face.crop - 0.06
-    ring = torch.full((1, 1, SIZE, SIZE), 0.5)
-    offset = colour_offset(face.crop, chunk.flow, darker, ring)
+    closed = face.points[None].clone()
+    closed[:, 60:68, 1] = 0.3  # no inner mouth
+    half = torch.full((1, 1, SIZE, SIZE), 0.5)
+    offset = colour_offset(face.crop, chunk.flow, face.crop - 0.06, half, closed)
     assert (offset - 0.06).abs().max() < 0.01
-    assert colour_offset(face.crop, chunk.flow, darker, torch.ones_like(ring)).abs().max() < 1e-6
-    assert colour_offset(face.crop, chunk.flow, face.crop * 0, ring).abs().max() <= LIMIT
+    assert colour_offset(face.crop, chunk.flow, face.crop - 0.06, torch.ones_like(half), closed).abs().max() < 1e-6
+    assert colour_offset(face.crop, chunk.flow, face.crop * 0, half, closed).abs().max() <= LIMIT
+
+
+def test_a_dark_mouth_stays_dark():
+    face = make_face()
+    chunk = next(iter(make_stream(face, length=1, chunk=1)))
+    open_mouth = face.points[None].clone()
+    angle = torch.arange(8) * math.pi / 4
+    open_mouth[0, 60:68] = torch.stack([0.2 * angle.cos(), 0.25 + 0.2 * angle.sin()], dim=1)
+    inside = inner_mouth_mask(open_mouth, SIZE)
+    painted = face.crop * (1 - inside)
+    blend = 1 - 0.8 * inside
+    offset = colour_offset(face.crop, chunk.flow, painted, blend, open_mouth)
+    assert offset.abs().max() < 0.01
 
 
 def test_the_region_covers_both_faces_and_ends_inside_the_crop():
