@@ -17,7 +17,7 @@ from ..loading import EMBEDDED, WEIGHTS_FOLDER, load_network, pin_card, save_net
 from ..networks.landmark_predictor import LandmarkPredictor
 from .audio_to_lip import LENGTH, motion_loss, shape_basis, weigh
 from .fit import Average, Log, add_common_arguments, cosine, load_checkpoint, prepare, save_checkpoint
-from .speech_data import Sampler, augment, hide_bands, join, silence_batch, talking_clips, usual_mouth
+from .speech_data import Sampler, augment, even_out, hide_bands, join, silence_batch, talking_clips, usual_mouth
 
 FACES, SILENT = 22, 2  # crops of each kind in a batch
 
@@ -37,6 +37,7 @@ def run(arguments: Namespace) -> None:
     prepare(arguments)
     held = frozenset(arguments.hold_out)
     clips = [talk for talk in talking_clips(arguments.data, "train") if talk.person not in held]
+    even_out(clips)
     encoder = load_network("audio_to_lip", arguments.encoder)
     config = {"units": encoder.width}
     predictor = LandmarkPredictor(**config)

@@ -131,6 +131,22 @@ def talking_clips(data: Path, split: str, sync: tuple[str, ...] = ("ok",)) -> li
     return talks
 
 
+def even_out(clips: list[Talk]) -> None:
+    """Scale each person's motion to the size that people have on (geometric) average.
+
+    How widely a person moves the lips cannot be heard; left in, the network learns it from the few voices it
+    knows, and shrinks what it says about others.
+    """
+    sizes: dict[str, list[Tensor]] = {}
+    for clip in clips:
+        lips = clip.motion[:, LIP_SLICE]
+        sizes.setdefault(clip.person, []).append((lips - lips.mean(0)).norm(dim=-1).mean())
+    size = {person: torch.stack(of_person).mean() for person, of_person in sizes.items()}
+    usual = torch.stack(list(size.values())).log().mean().exp()
+    for clip in clips:
+        clip.motion = clip.motion * (usual / size[clip.person])
+
+
 def plain_speech(data: Path, hold_out: frozenset[str] = frozenset()) -> list[Talk]:
     """Sound without trusted faces: the recordings of speech/ and train clips that are not in sync."""
     paths = {path.stem: path for path in sorted((data / "speech").glob("*.flac"))}
