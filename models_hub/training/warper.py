@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..loading import WEIGHTS_FOLDER, save_network
+from ..loading import WEIGHTS_FOLDER, pin_card, save_network
 from ..networks.blocks import cut_windows, resize, sample, warp
 from ..networks.critics import DifferenceCritic, FrameCritic
 from ..networks.density import density_maps
@@ -28,6 +28,7 @@ PAINTED = 2  # frames of each source that are painted; one more once the critics
 WINDOW = 0.375  # side of the decoded window, as a fraction of the crop
 CELL = 8 / SIZE  # windows start at whole cells of the coarsest features
 LEARNING_RATE, CRITIC_RATE = 4e-4, 2e-4
+STAGES = ("warper", "generator", "frame_critic", "difference_critic")
 CRITICS_FROM = 0.55  # share of the steps that runs without critics
 
 
@@ -89,15 +90,39 @@ def window_corners(points: Tensor, generator: torch.Generator) -> Tensor:
     return (corners / CELL).round() * CELL
 
 
-def generator_step(trainer: Trainer, batch: PairBatch, random: torch.Generator, critics: bool, amp: bool) -> dict:
-    """One step of warper and generator; returns the terms and what the critics need."""
+@dataclass(frozen=True)
+class Driven:
+    """Sources driven to other frames of their clips: flow of all frames, painted windows of some."""
+
+    half: Tensor  # (S * D, 3, 128, 128) warped sources at half size
+    made: Tensor  # (S * P, 3, w, w) blended windows
+    real: Tensor  # (S * P, 3, w, w)
+    blend: Tensor  # (S * P, 1, w, w)
+    points: Tensor  # (S * P, 68, 2) of the painted frames
+    corners: Tensor  # (S * P, 2) of their windows
+
+    def cut(self, maps: Tensor) -> Tensor:
+        """The windows out of maps (S * P, C, h, w)."""
+        return cut_windows(maps, self.corners, WINDOW)
+
+
+def drive(made: torch.nn.ModuleDict, batch: PairBatch, random: torch.Generator, neighbours: bool, amp: bool) -> Driven:
+    """Run warper and generator on a batch.
+
+    Args:
+        made: networks by name, "warper" and "generator".
+        batch: from the sampler.
+        random: of windows and of the noise on landmarks.
+        neighbours: paint one frame more, and the first two of each source through the same window.
+        amp: bfloat16 autocast.
+    """
+    warper, generator = made["warper"], made["generator"]
     driven = len(batch.driving) // len(batch.source)
-    painted_each = PAINTED + int(critics)
-    first = torch.arange(0, len(batch.driving), driven)
-    picked = (first[:, None] + torch.arange(painted_each)).flatten()
+    painted_each = PAINTED + int(neighbours)
+    picked = (torch.arange(0, len(batch.driving), driven)[:, None] + torch.arange(painted_each)).flatten()
     points = batch.driving_points[picked]
     corners = window_corners(points, random)
-    if critics:
+    if neighbours:
         corners = share_window(corners, painted_each)
     # Estimated landmarks are never exact: neither are these.
     noisy = batch.driving_points + 0.003 * torch.randn(batch.driving_points.shape, generator=random)
@@ -107,30 +132,35 @@ def generator_step(trainer: Trainer, batch: PairBatch, random: torch.Generator, 
 
     with torch.no_grad():
         source_points = batch.source_points.repeat_interleave(painted_each, 0)
-        hints = tuple(cut(hint) for hint in trainer.generator.hints(source_points, noisy[picked], SIZE))
-        whole_weights = region_weights(batch.driving_points, SIZE // 2)
+        hints = tuple(cut(hint) for hint in generator.hints(source_points, noisy[picked], SIZE))
     with torch.autocast("cpu", torch.bfloat16, enabled=amp):
-        encoded = trainer.warper.encode(batch.source, batch.source_points)
-        flow, occlusion = trainer.warper.flow(encoded.repeat(driven), noisy)
+        encoded = warper.encode(batch.source, batch.source_points)
+        flow, occlusion = warper.flow(encoded.repeat(driven), noisy)
         half = warp(F.avg_pool2d(batch.source, 2).repeat_interleave(driven, 0), flow)
         source = encoded.repeat(painted_each)
-        features = trainer.warper.compensate(source, flow[picked], occlusion[picked], cut)
+        features = warper.compensate(source, flow[picked], occlusion[picked], cut)
         grid = cut(resize(flow[picked].permute(0, 3, 1, 2), (SIZE, SIZE))).permute(0, 2, 3, 1)
         part = sample(source.image, grid)
-        painted, blend = trainer.generator(features, hints, part)
-    made = blend * part + (1 - blend) * painted
-    real = cut(batch.driving[picked])
-    terms = {"reconstruction": reconstruction(made, real, cut(region_weights(points, SIZE)))}
+        painted, blend = generator(features, hints, part)
+    return Driven(half, blend * part + (1 - blend) * painted, cut(batch.driving[picked]), blend, points, corners)
+
+
+def generator_step(trainer: Trainer, batch: PairBatch, random: torch.Generator, critics: bool, amp: bool) -> dict:
+    """One step of warper and generator; returns the terms and what the critics need."""
+    result = drive(trainer.made, batch, random, critics, amp)
+    made, real = result.made, result.real
+    terms = {"reconstruction": reconstruction(made, real, result.cut(region_weights(result.points, SIZE)))}
     real_half = F.avg_pool2d(batch.driving, 2)
-    terms["warped"] = ((half - real_half).abs() * whole_weights).mean()
+    whole_weights = region_weights(batch.driving_points, SIZE // 2)
+    terms["warped"] = ((result.half - real_half).abs() * whole_weights).mean()
     terms["warped_whole"] = sum(
-        (F.avg_pool2d(half, scale) - F.avg_pool2d(real_half, scale)).abs().mean() for scale in (1, 2, 4)
+        (F.avg_pool2d(result.half, scale) - F.avg_pool2d(real_half, scale)).abs().mean() for scale in (1, 2, 4)
     )
     loss = 10 * terms["reconstruction"] + 5 * terms["warped"] + 15 * terms["warped_whole"]
     judged = None
     if critics:
-        density = 8 * cut(density_maps(points, SIZE, 2.0))
-        first = torch.arange(0, len(made), painted_each)
+        density = 8 * result.cut(density_maps(result.points, SIZE, 2.0))
+        first = torch.arange(0, len(made), PAINTED + 1)
         judged = (made, real, density, first)
         score, mine = trainer.frame_critic.judge(made, density)
         with torch.no_grad():
@@ -148,7 +178,7 @@ def generator_step(trainer: Trainer, batch: PairBatch, random: torch.Generator, 
     if norm.isfinite():
         trainer.optimiser.step()
     terms["l1"] = (made.detach() - real).abs().mean()
-    terms["blend"] = blend.detach().mean()
+    terms["blend"] = result.blend.mean()
     return {"terms": {name: float(value.detach()) for name, value in terms.items()}, "judged": judged}
 
 
@@ -212,7 +242,25 @@ def run(arguments) -> None:
                 fit.save_checkpoint(checkpoint, trainer.state())
     finally:
         fit.save_checkpoint(checkpoint, trainer.state())
+    settle(trainer, sampler, random)
     export(trainer, WEIGHTS_FOLDER if arguments.install else arguments.output)
+    if arguments.install:
+        for stage in STAGES:
+            pin_card(stage, {"steps": trainer.step})
+
+
+@torch.no_grad()
+def settle(trainer: Trainer, sampler: PairSampler, random: torch.Generator, batches: int = 60) -> None:
+    """Measure the batch norms' statistics anew for the averaged weights, which never ran themselves."""
+    average = trainer.average.network
+    norms = [module for module in average.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # a plain mean over all batches
+    average.train()
+    for _ in range(batches):
+        drive(average, sampler(), random, neighbours=False, amp=False)
+    average.eval()
 
 
 def export(trainer: Trainer, folder: Path) -> None:
