@@ -25,6 +25,7 @@ from .speech_data import (
     Talk,
     augment,
     chin_weights,
+    even_out,
     hide_bands,
     hide_spans,
     join,
@@ -163,6 +164,7 @@ def run(arguments: Namespace) -> None:
     """Train, and write audio_to_lip.safetensors into the output folder."""
     prepare(arguments)
     clips, synthetic, plain, usual = gather(arguments)
+    even_out(clips)
     config = {"width": 96, "dropout": 0.2}
     teacher = prepare_networks(clips, clips + plain, usual, config)
     average = Average(teacher, 0.998)
