@@ -55,10 +55,12 @@ class StreamedVideo(VideoInput):
     first: int = 0
     last: int | None = None
 
-    def frames(self) -> Iterator[Tensor]:
-        """The frames in order, (n, H, W, 3) in 0..1."""
+    def frames(self, dtype: torch.dtype = torch.float32) -> Iterator[Tensor]:
+        """The frames in order, (n, H, W, 3): float32 in 0..1, or uint8 for encoders."""
         with torch.inference_mode():
-            yield from compose_frames(self.stream, self.mode, self.feather, self.colour_match, self.first, self._stop())
+            yield from compose_frames(
+                self.stream, self.mode, self.feather, self.colour_match, self.first, self._stop(), dtype
+            )
 
     def _stop(self) -> int:
         return len(self.stream) if self.last is None else self.last
@@ -119,9 +121,9 @@ class StreamedVideo(VideoInput):
 
         def frames() -> Iterator[Tensor]:
             done = 0
-            for chunk in self.frames():
+            for chunk in self.frames(torch.uint8):
                 done += len(chunk)
-                report(done, count, chunk[-1])  # also the place where a run is cancelled
+                report(done, count, chunk[-1].float() / 255)  # also the place where a run is cancelled
                 yield chunk
 
         write_video(path, frames(), self.get_frame_rate(), self.sound, crf=crf, metadata=metadata, overwrite=True)

@@ -26,7 +26,7 @@ CONTOURS = (
     ((*range(60, 68), 60), (1.0, 0.25, 0.35)),
 )
 OVERSAMPLING = 3
-FULL_COLOUR = 0.15
+FULL_COLOUR = 0.08
 """Displacement in crop units that the flow picture shows at full saturation."""
 
 
