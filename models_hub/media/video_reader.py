@@ -122,6 +122,9 @@ class VideoReader:
         )
 
 
+_BT709, _BT601, _LIMITED, _FULL = 1, (5, 6), 1, 2  # as numbered by FFmpeg
+
+
 def _count(container: Any, stream: Any) -> int:
     import av
 
@@ -137,9 +140,18 @@ def _count(container: Any, stream: Any) -> int:
 
 def _rgb(frame: Any) -> np.ndarray:
     # Through 4:4:4, because the direct conversion rounds down and repeats chroma instead of interpolating it.
-    full = frame.reformat(format="yuv444p", interpolation="BICUBIC") if "420" in frame.format.name else frame
-    values = full.to_ndarray(format="rgb24")
-    return np.ascontiguousarray(np.rot90(values, frame.rotation // 90)) if frame.rotation else values
+    # Matrix and range are said outright: older versions of PyAV do not take them from the frame.
+    matrix = frame.colorspace if frame.colorspace in (_BT709, *_BT601) else _BT601[0]
+    levels = _FULL if frame.color_range == _FULL or frame.format.name.startswith("yuvj") else _LIMITED
+    turn = frame.rotation
+    if "420" in frame.format.name:
+        frame = frame.reformat(
+            format="yuv444p", interpolation="BICUBIC", src_color_range=levels, dst_color_range=levels
+        )
+        frame.colorspace, frame.color_range = matrix, levels
+    colours = {"src_colorspace": matrix, "dst_colorspace": matrix, "src_color_range": levels, "dst_color_range": _FULL}
+    values = frame.reformat(format="rgb24", **colours).to_ndarray()
+    return np.ascontiguousarray(np.rot90(values, turn // 90)) if turn else values
 
 
 def _batch(frames: list[np.ndarray]) -> Tensor:
