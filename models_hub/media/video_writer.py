@@ -136,7 +136,7 @@ class _Sound:
         waveform = waveform[None] if waveform.ndim == 1 else waveform
         if waveform.shape[0] not in AAC_CHANNELS:
             waveform = waveform.mean(0, keepdim=True)
-        self.waveform = waveform.nan_to_num().clamp(-1, 1)
+        self.waveform = waveform
         self.rate = sample_rate
         self.container = container
         self.layout = channel_layout(waveform.shape[0])
@@ -153,7 +153,7 @@ class _Sound:
         stop = min(self.waveform.shape[1], int(seconds * self.rate))
         if stop <= self.written:
             return
-        piece = self.waveform[:, self.written : stop].contiguous().numpy()
+        piece = self.waveform[:, self.written : stop].nan_to_num().clamp(-1, 1).contiguous().numpy()
         frame = av.AudioFrame.from_ndarray(piece, format="fltp", layout=self.layout)
         frame.sample_rate = self.rate
         frame.pts, frame.time_base = self.written, Fraction(1, self.rate)
