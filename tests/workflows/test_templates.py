@@ -5,6 +5,7 @@ from pathlib import Path
 
 import articulate
 import pytest
+from articulate.models_hub.media import read_picture
 from articulate.nodes import NODES
 
 FOLDER = Path(articulate.__file__).parent / "workflows"
@@ -24,6 +25,9 @@ def template(request) -> dict:
 
 def test_the_templates_are_there():
     assert {path.stem for path in TEMPLATES} >= {"talking_head", "reenactment", "look_inside"}
+    for path in TEMPLATES:
+        picture = read_picture(path.with_suffix(".jpg"))  # the page shows it under this name
+        assert 256 <= min(picture.shape[:2]) <= max(picture.shape[:2]) <= 1024
 
 
 def test_links_agree_on_both_sides(template):
