@@ -5,8 +5,9 @@
 PYTHON ?= python3
 VENV ?= .venv
 RUN = $(VENV)/bin/python
-# PyPI's torch for Linux carries several GB of CUDA; this index has the same version for the processor alone.
-TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+# The usual torch for Linux carries several GB of CUDA. PyTorch's own index for the CPU, given here, avoids them:
+#   make demo TORCH_INDEX=<address from pytorch.org, "CPU">
+TORCH_INDEX ?=
 
 .PHONY: demo test lint clean
 
@@ -29,7 +30,7 @@ $(VENV)/installed: requirements.txt constraints.txt pyproject.toml
 	       "install one and say: make PYTHON=python3.12"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install --quiet --upgrade pip
-	-$(RUN) -m pip install --quiet --retries 0 --timeout 15 --constraint constraints.txt --index-url $(TORCH_INDEX) torch
+	$(if $(TORCH_INDEX),$(RUN) -m pip install --constraint constraints.txt --index-url $(TORCH_INDEX) torch)
 	$(RUN) -m pip install --constraint constraints.txt --editable .
 	@touch $@
 

@@ -47,10 +47,14 @@ def _architectures() -> dict[str, type[nn.Module]]:
     return {cls.__name__: cls for cls in classes}
 
 
-@lru_cache(maxsize=1)
 def cards() -> dict[str, dict[str, Any]]:
-    """The table of known weights, by name (see cards.toml)."""
-    return tomllib.loads((Path(__file__).parent / "cards.toml").read_text(encoding="utf-8"))
+    """The table of known weights, by name (see cards.toml); read anew when the file has changed."""
+    return _read_cards(_cards_file().stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=1)
+def _read_cards(_modified: int) -> dict[str, dict[str, Any]]:
+    return tomllib.loads(_cards_file().read_text(encoding="utf-8"))
 
 
 def weights_path(stage: str, weights: str = EMBEDDED) -> Path:
@@ -174,7 +178,6 @@ def pin_card(stage: str, facts: dict[str, Any]) -> None:
     temporary = _cards_file().with_suffix(".part")
     temporary.write_text("\n".join(lines), encoding="utf-8")
     os.replace(temporary, _cards_file())
-    cards.cache_clear()
 
 
 def _cards_file() -> Path:

@@ -92,9 +92,10 @@ class Log:
             self.sums, self.count, self.started = {}, 0, time.monotonic()
 
 
-def cosine(step: int, steps: int, warmup: int = 100, floor: float = 0.02) -> float:
-    """Factor of the learning rate: linear warm-up, then half a cosine down to `floor`."""
+def cosine(step: int, steps: int, warmup: int = 100, flat: float = 0.0, floor: float = 0.02) -> float:
+    """Factor of the learning rate: warm-up, flat until a share of the steps, then half a cosine down to `floor`."""
     if step < warmup:
         return (step + 1) / warmup
-    progress = min(1.0, (step - warmup) / max(1, steps - warmup))
+    start = max(warmup, flat * steps)
+    progress = min(1.0, max(0.0, (step - start) / max(1, steps - start)))
     return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * progress))

@@ -24,11 +24,12 @@ from . import fit
 from .footage import SIZE, PairBatch, PairSampler, pack_footage
 from .warper_losses import feature_matching, hinge_critic, reconstruction, region_weights
 
-PAINTED = 2  # frames of each source that are painted; one more once the critics want neighbours
+PAINTED = 3  # frames of each source that are painted; one more once the critics want neighbours
 WINDOW = 0.375  # side of the decoded window, as a fraction of the crop
 CELL = 8 / SIZE  # windows start at whole cells of the coarsest features
 LEARNING_RATE, CRITIC_RATE = 4e-4, 2e-4
 STAGES = ("warper", "generator", "frame_critic", "difference_critic")
+FLAT = 0.6  # share of the steps at the full learning rate
 CRITICS_FROM = 0.55  # share of the steps that runs without critics
 
 
@@ -37,7 +38,7 @@ def add_arguments(parser) -> None:
     fit.add_common_arguments(parser, steps=6000, output="runs/warper")
     parser.add_argument("--cache", type=Path, help="folder for decoded frames (default: OUTPUT/footage)")
     parser.add_argument("--sources", type=int, default=4, help="source faces in a batch")
-    parser.add_argument("--driven", type=int, default=5, help="frames driven from each source (2 to 6)")
+    parser.add_argument("--driven", type=int, default=4, help="frames driven from each source (4 to 6)")
     parser.add_argument("--fp32", action="store_true", help="train in float32 instead of bfloat16 autocast")
     parser.add_argument("--install", action="store_true", help="write the averaged weights into the package at the end")
 
@@ -85,7 +86,7 @@ def window_corners(points: Tensor, generator: torch.Generator) -> Tensor:
     centre = (points[:, list(LIPS)].mean(1).flip(-1) + 1) / 2  # (B, 2) y, x in 0..1
     anywhere = torch.rand(len(points), 2, generator=generator)
     near_mouth = centre + 0.05 * torch.randn(len(points), 2, generator=generator)
-    chosen = torch.where(torch.rand(len(points), 1, generator=generator) < 0.75, near_mouth, anywhere)
+    chosen = torch.where(torch.rand(len(points), 1, generator=generator) < 0.85, near_mouth, anywhere)
     corners = (chosen - WINDOW / 2).clamp(0, 1 - WINDOW)
     return (corners / CELL).round() * CELL
 
@@ -228,7 +229,7 @@ def run(arguments) -> None:
     log = fit.Log(arguments.output / "log.jsonl")
     try:
         while trainer.step < arguments.steps:
-            factor = fit.cosine(trainer.step, arguments.steps)
+            factor = fit.cosine(trainer.step, arguments.steps, flat=FLAT)
             for group in trainer.optimiser.param_groups:
                 group["lr"] = LEARNING_RATE * factor
             critics = trainer.step >= CRITICS_FROM * arguments.steps
