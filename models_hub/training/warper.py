@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..loading import WEIGHTS_FOLDER, pin_card, save_network
+from ..loading import WEIGHTS_FOLDER, load_network, pin_card, save_network
 from ..networks.blocks import cut_windows, resize, sample, warp
 from ..networks.critics import DifferenceCritic, FrameCritic
 from ..networks.density import density_maps
@@ -40,6 +40,9 @@ def add_arguments(parser) -> None:
     parser.add_argument("--sources", type=int, default=4, help="source faces in a batch")
     parser.add_argument("--driven", type=int, default=4, help="frames driven from each source (4 to 6)")
     parser.add_argument("--fp32", action="store_true", help="train in float32 instead of bfloat16 autocast")
+    parser.add_argument(
+        "--from-embedded", action="store_true", help="start from the embedded weights, not from new ones"
+    )
     parser.add_argument("--install", action="store_true", help="write the averaged weights into the package at the end")
 
 
@@ -215,12 +218,22 @@ def make_trainer() -> Trainer:
     return Trainer(MemoryWarper(), FrameGenerator(), FrameCritic(), DifferenceCritic())
 
 
+def start_from_embedded(trainer: Trainer) -> None:
+    """Take up the embedded weights of all four networks, with new optimisers."""
+    networks = (*trainer.made.values(), *trainer.critics.values())
+    for stage, network in zip(STAGES, networks, strict=True):
+        network.load_state_dict(load_network(stage).state_dict())
+    trainer.average = fit.Average(trainer.made)
+
+
 def run(arguments) -> None:
     """Train until `--steps`; stop at any time and go on with `--resume`."""
     fit.prepare(arguments)
     checkpoint = arguments.output / "checkpoint.pt"
     footage = pack_footage(arguments.data, arguments.cache or arguments.output / "footage", "train")
     trainer = make_trainer()
+    if arguments.from_embedded:
+        start_from_embedded(trainer)
     if arguments.resume:
         trainer.restore(fit.load_checkpoint(checkpoint))
     trainer.made.train()

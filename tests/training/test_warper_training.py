@@ -5,11 +5,19 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from articulate.models_hub.loading import load_network
 from articulate.models_hub.networks.ibug68 import INNER_LIPS, MIRROR
 from articulate.models_hub.networks.warper import MemoryWarper
 from articulate.models_hub.training import fit
 from articulate.models_hub.training.footage import Footage, PairSampler, augment
-from articulate.models_hub.training.warper import WINDOW, critic_step, generator_step, make_trainer, window_corners
+from articulate.models_hub.training.warper import (
+    WINDOW,
+    critic_step,
+    generator_step,
+    make_trainer,
+    start_from_embedded,
+    window_corners,
+)
 from articulate.models_hub.training.warper_losses import reconstruction, region_weights
 
 
@@ -37,7 +45,10 @@ def test_sources_and_driven_frames_are_of_one_clip(footage):
 
 def test_most_pairs_open_or_close_the_mouth(footage):
     sampler = PairSampler(footage, seed=2)
-    change = [abs(sampler.opening[a] - sampler.opening[b]) for a, b, *_ in (sampler._indices(False) for _ in range(200))]
+    draws = [sampler._indices(neighbours=False) for _ in range(200)]
+    change = [
+        abs(sampler.opening[a] - sampler.opening[b]) for a, b, *_ in (sampler._indices(False) for _ in range(200))
+    ]
     assert np.mean(change) > 0.4 * np.ptp(sampler.opening)
 
 
@@ -102,6 +113,14 @@ def test_a_step_with_critics_learns_and_resumes_exactly(footage, tmp_path):
     again = torch.Generator()
     again.set_state(random.get_state())
     assert step(first, batches[1], random) == pytest.approx(step(second, batches[1], again), rel=1e-4)
+
+
+def test_training_can_start_from_the_embedded_weights():
+    trainer = make_trainer()
+    start_from_embedded(trainer)
+    embedded = load_network("generator").state_dict()
+    for made in (trainer.generator, trainer.average.network["generator"]):
+        assert all(torch.equal(value, embedded[name]) for name, value in made.state_dict().items())
 
 
 def test_average_follows_the_network():
