@@ -7,12 +7,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+STEADY_MOMENTUM = 0.03
+"""Batch norm momentum slower than usual, so that the statistics fit averaged weights."""
 
-def conv_block(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:
+
+def conv_block(inputs: int, outputs: int, kernel: int = 3, stride: int = 1, momentum: float = 0.1) -> nn.Sequential:
     """Convolution, batch norm, ReLU; the norm folds into the convolution for inference."""
     return nn.Sequential(
         nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False),
-        nn.BatchNorm2d(outputs),
+        nn.BatchNorm2d(outputs, momentum=momentum),
         nn.ReLU(inplace=True),
     )
 
@@ -20,10 +23,11 @@ def conv_block(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> n
 class ResidualBlock(nn.Module):
     """Two 3x3 convolutions beside the identity."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, momentum: float = 0.1) -> None:
         super().__init__()
-        self.first = conv_block(channels, channels)
-        self.second = nn.Sequential(nn.Conv2d(channels, channels, 3, 1, 1, bias=False), nn.BatchNorm2d(channels))
+        self.first = conv_block(channels, channels, momentum=momentum)
+        convolution = nn.Conv2d(channels, channels, 3, 1, 1, bias=False)
+        self.second = nn.Sequential(convolution, nn.BatchNorm2d(channels, momentum=momentum))
 
     def forward(self, features: Tensor) -> Tensor:
         return F.relu(features + self.second(self.first(features)))  # (B, C, H, W)

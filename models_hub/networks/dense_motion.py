@@ -2,7 +2,8 @@
 
 The network sees, for every keypoint, the difference of its Gaussians and the source warped by its
 own motion, the source where it stands (MCNet's background motion, which is none), and the density maps
-of both landmark sets (CPNet); it chooses among the motions by a softmax and adds a bounded residual. Our reconstruction; seed 01, section 4, is its model.
+of both landmark sets (CPNet). It chooses among the motions by a softmax and adds a bounded residual.
+Our reconstruction; seed 01, section 4, is its model.
 """
 
 import torch

@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .blocks import STEADY_MOMENTUM, ResidualBlock, conv_block
+
 STRIDE = 8
 """Pixels of the picture to each cell of the answer."""
 
@@ -18,31 +20,12 @@ MULTIPLE = 64
 """Height and width of a picture must be multiples of this."""
 
 
-BATCH_NORM_MOMENTUM = 0.03
-"""Slower than usual, so that the statistics fit the averaged weights."""
-
-
-def _norm(channels: int) -> nn.BatchNorm2d:
-    return nn.BatchNorm2d(channels, momentum=BATCH_NORM_MOMENTUM)
-
-
 def _convolution(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False),
-        nn.BatchNorm2d(outputs, momentum=BATCH_NORM_MOMENTUM),
-        nn.ReLU(),
-    )
+    return conv_block(inputs, outputs, stride=stride, momentum=STEADY_MOMENTUM)
 
 
-class _Residual(nn.Module):
-    def __init__(self, channels: int):
-        super().__init__()
-        self.first = _convolution(channels, channels)
-        self.second = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
-        self.norm = _norm(channels)
-
-    def forward(self, features: Tensor) -> Tensor:
-        return F.relu(features + self.norm(self.second(self.first(features))))
+def _residual(channels: int) -> ResidualBlock:
+    return ResidualBlock(channels, STEADY_MOMENTUM)
 
 
 class FaceFinder(nn.Module):
@@ -58,7 +41,7 @@ class FaceFinder(nn.Module):
         half, quarter, *levels = widths
         self.stem = nn.Sequential(_convolution(3, half, 2), _convolution(half, quarter, 2))
         pairs = list(zip([quarter, *levels[:-1]], levels, strict=True))
-        self.down = nn.ModuleList(nn.Sequential(_convolution(a, b, 2), _Residual(b)) for a, b in pairs)
+        self.down = nn.ModuleList(nn.Sequential(_convolution(a, b, 2), _residual(b)) for a, b in pairs)
         self.lateral = nn.ModuleList(nn.Conv2d(channels, pyramid, 1) for channels in levels)
         self.up = nn.ModuleList(_convolution(pyramid, pyramid) for _ in levels[:-1])
         self.answer = nn.Conv2d(pyramid, 5, 1)

@@ -14,34 +14,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .blocks import STEADY_MOMENTUM, ResidualBlock, conv_block
 from .density import cell_centres
 from .ibug68 import COUNT
 
-BATCH_NORM_MOMENTUM = 0.03
-"""Slower than usual, so that the statistics fit the averaged weights."""
-
-
-def _norm(channels: int) -> nn.BatchNorm2d:
-    return nn.BatchNorm2d(channels, momentum=BATCH_NORM_MOMENTUM)
-
 
 def _convolution(inputs: int, outputs: int, stride: int = 1, kernel: int = 3) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False),
-        nn.BatchNorm2d(outputs, momentum=BATCH_NORM_MOMENTUM),
-        nn.ReLU(),
-    )
+    return conv_block(inputs, outputs, kernel, stride, STEADY_MOMENTUM)
 
 
-class _Residual(nn.Module):
-    def __init__(self, channels: int):
-        super().__init__()
-        self.first = _convolution(channels, channels)
-        self.second = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
-        self.norm = _norm(channels)
-
-    def forward(self, features: Tensor) -> Tensor:
-        return F.relu(features + self.norm(self.second(self.first(features))))
+def _residual(channels: int) -> ResidualBlock:
+    return ResidualBlock(channels, STEADY_MOMENTUM)
 
 
 class LandmarkEstimator(nn.Module):
@@ -68,12 +51,12 @@ class LandmarkEstimator(nn.Module):
         self.stem = _convolution(3, fine, stride=2)
         levels = zip([fine, *coarser[:-1]], coarser, strict=True)
         self.down = nn.ModuleList(
-            nn.Sequential(_convolution(a, b, stride=2), *(_Residual(b) for _ in range(depth))) for a, b in levels
+            nn.Sequential(_convolution(a, b, stride=2), *(_residual(b) for _ in range(depth))) for a, b in levels
         )
         skips = [head, *coarser[:-1]]  # channels on the way up, fine first
         self.lateral = nn.ModuleList(nn.Conv2d(a, b, 1) for a, b in zip([fine, *coarser[:-1]], skips, strict=True))
         self.reduce = nn.ModuleList(nn.Conv2d(a, b, 1) for a, b in zip([*coarser], skips, strict=True))
-        self.up = nn.ModuleList([_convolution(head, head), *(_Residual(channels) for channels in coarser[:-1])])
+        self.up = nn.ModuleList([_convolution(head, head), *(_residual(channels) for channels in coarser[:-1])])
         self.maps = nn.Conv2d(head, COUNT, 1)
 
     def logits(self, crop: Tensor) -> Tensor:
