@@ -138,10 +138,11 @@ class PairSampler:
         footage: from `pack_footage`.
         seed: of order and augmentation.
         sources, driven: sources in a batch, frames driven from each (2 to 6).
+        widest: always from the most closed frame to the widest ones, to learn the inside of mouths.
     """
 
-    def __init__(self, footage: Footage, seed: int, sources: int = 4, driven: int = 5) -> None:
-        self.footage, self.sources, self.driven = footage, sources, driven
+    def __init__(self, footage: Footage, seed: int, sources: int = 4, driven: int = 4, widest: bool = False) -> None:
+        self.footage, self.sources, self.driven, self.widest = footage, sources, driven, widest
         self.random = np.random.default_rng(seed)
         opening = mouth_opening(footage.points)
         self.opening = opening
@@ -159,13 +160,13 @@ class PairSampler:
         draws = start + self.random.integers(0, length, 8)
         by_opening = draws[np.argsort(self.opening[draws])]
         kind = self.random.random()
-        if kind < 0.5:
+        if kind < 0.5 or self.widest:
             source, targets = by_opening[0], by_opening[::-1]
         elif kind < 0.7:
             source, targets = by_opening[-1], by_opening
         else:
             source, targets = draws[0], draws[1:]
-        others = self.random.choice(targets[1:7], self.driven - 1, replace=False)
+        others = targets[1 : self.driven] if self.widest else self.random.choice(targets[1:7], self.driven - 1, False)
         chosen = [int(source), int(targets[0]), *map(int, others)]
         if neighbours:
             chosen[1] = max(start, min(chosen[1], start + length - 2))

@@ -43,6 +43,9 @@ def add_arguments(parser) -> None:
     parser.add_argument(
         "--from-embedded", action="store_true", help="start from the embedded weights, not from new ones"
     )
+    parser.add_argument(
+        "--mouths", action="store_true", help="keep the flow as it is and learn to paint wide-open mouths"
+    )
     parser.add_argument("--install", action="store_true", help="write the averaged weights into the package at the end")
 
 
@@ -62,6 +65,14 @@ class Trainer:
         self.optimiser = torch.optim.Adam(self.made.parameters(), LEARNING_RATE, betas=(0.5, 0.999))
         self.critic_optimiser = torch.optim.Adam(self.critics.parameters(), CRITIC_RATE, betas=(0.5, 0.999))
         self.step = 0
+
+    def train(self, keep_flow: bool) -> None:
+        """Training mode; with `keep_flow` the dense motion stays exactly as it is."""
+        for network in (self.made, self.average.network):
+            network.train(network is self.made)
+            network["warper"].dense_motion.requires_grad_(network is self.made and not keep_flow)
+        if keep_flow:
+            self.warper.dense_motion.eval()
 
     def state(self) -> dict:
         """All that an exact continuation needs, but the sampler's place."""
@@ -236,8 +247,9 @@ def run(arguments) -> None:
         start_from_embedded(trainer)
     if arguments.resume:
         trainer.restore(fit.load_checkpoint(checkpoint))
-    trainer.made.train()
-    sampler = PairSampler(footage, arguments.seed + 1000 * trainer.step, arguments.sources, arguments.driven)
+    trainer.train(keep_flow=arguments.mouths)
+    seed = arguments.seed + 1000 * trainer.step
+    sampler = PairSampler(footage, seed, arguments.sources, arguments.driven, widest=arguments.mouths)
     random = torch.Generator().manual_seed(arguments.seed + trainer.step)
     log = fit.Log(arguments.output / "log.jsonl")
     try:
@@ -245,7 +257,7 @@ def run(arguments) -> None:
             factor = fit.cosine(trainer.step, arguments.steps, flat=FLAT)
             for group in trainer.optimiser.param_groups:
                 group["lr"] = LEARNING_RATE * factor
-            critics = trainer.step >= CRITICS_FROM * arguments.steps
+            critics = arguments.from_embedded or trainer.step >= CRITICS_FROM * arguments.steps
             result = generator_step(trainer, sampler(neighbours=critics), random, critics, not arguments.fp32)
             if critics:
                 result["terms"]["critics"] = critic_step(trainer, result["judged"])
@@ -256,7 +268,7 @@ def run(arguments) -> None:
                 fit.save_checkpoint(checkpoint, trainer.state())
     finally:
         fit.save_checkpoint(checkpoint, trainer.state())
-    settle(trainer, sampler, random)
+    settle(trainer, sampler, random, keep_flow=arguments.mouths)
     export(trainer, WEIGHTS_FOLDER if arguments.install else arguments.output)
     if arguments.install:
         for stage in STAGES:
@@ -264,14 +276,18 @@ def run(arguments) -> None:
 
 
 @torch.no_grad()
-def settle(trainer: Trainer, sampler: PairSampler, random: torch.Generator, batches: int = 60) -> None:
+def settle(
+    trainer: Trainer, sampler: PairSampler, random: torch.Generator, keep_flow: bool = False, batches: int = 60
+) -> None:
     """Measure the batch norms' statistics anew for the averaged weights, which never ran themselves."""
     average = trainer.average.network
-    norms = [module for module in average.modules() if isinstance(module, torch.nn.BatchNorm2d)]
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None  # a plain mean over all batches
     average.train()
+    if keep_flow:
+        average["warper"].dense_motion.eval()
+    for norm in average.modules():
+        if isinstance(norm, torch.nn.BatchNorm2d) and norm.training:
+            norm.reset_running_stats()
+            norm.momentum = None  # a plain mean over all batches
     for _ in range(batches):
         drive(average, sampler(), random, neighbours=False, amp=False)
     average.eval()
