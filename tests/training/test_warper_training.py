@@ -38,7 +38,7 @@ def test_sources_and_driven_frames_are_of_one_clip(footage):
     sampler = PairSampler(footage, seed=1)
     for _ in range(40):
         chosen = sampler._indices(neighbours=True)
-        assert len(chosen) == 6
+        assert len(chosen) == 5
         assert len({index // 12 for index in chosen}) == 1
         assert chosen[2] - chosen[1] == 1  # neighbours, for the difference critic
 
