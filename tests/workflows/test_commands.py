@@ -1,3 +1,4 @@
+import functools
 import json
 import os
 import signal
@@ -150,7 +151,9 @@ def test_ctrl_c_leaves_no_half_file(tmp_path):
     (tmp_path / "x.json").write_text(json.dumps(workflow))
     output = tmp_path / "out"
     command = [sys.executable, "-m", "articulate", "run", str(tmp_path / "x.json"), "--output-dir", str(output)]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=tmp_path)
+    # A test run started in the background ignores the interrupt, and its children would inherit that.
+    heard = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=tmp_path, preexec_fn=heard)
     deadline = time.monotonic() + 60
     while not list(output.glob("*.part")) and time.monotonic() < deadline and process.poll() is None:
         time.sleep(0.05)
