@@ -1,4 +1,4 @@
-"""Building blocks that the warper, the generator and the critics share."""
+"""Building blocks that the picture networks share: convolutions, hourglass, warping, folding."""
 
 import itertools
 

@@ -68,11 +68,9 @@ class Trainer:
 
     def train(self, keep_flow: bool) -> None:
         """Training mode; with `keep_flow` the dense motion stays exactly as it is."""
-        for network in (self.made, self.average.network):
-            network.train(network is self.made)
-            network["warper"].dense_motion.requires_grad_(network is self.made and not keep_flow)
+        self.made.train()
         if keep_flow:
-            self.warper.dense_motion.eval()
+            self.warper.dense_motion.eval().requires_grad_(False)
 
     def state(self) -> dict:
         """All that an exact continuation needs, but the sampler's place."""
