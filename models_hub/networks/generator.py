@@ -2,22 +2,38 @@
 
 MCNet's decoder made slim: skips of warped features at every scale, output
 blend * warped source + (1 - blend) * painted. The inner mouth of the driving landmarks is known
-occlusion: it is drawn, given to the decoder, and subtracted from the blend's logit (trial, point 1).
-Our reconstruction.
+occlusion: it is drawn and given to the decoder, and where the source never showed it, it is painted
+whatever the blend says (trial, point 1). Our reconstruction.
 """
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .blocks import ResidualBlock, conv_block, resize
+from .blocks import ResidualBlock, conv_block, resize, warp
 from .density import density_maps
 from .ibug68 import DENSITY_REGIONS, EYES, INNER_LIPS, OUTER_LIPS
 from .landmark_motion import inner_mouth_mask
 
 FINE_REGIONS = (EYES, OUTER_LIPS, INNER_LIPS)
 BLEND_BIAS = 1.0  # logit of trust in the warped source at the start
-MOUTH_PRIOR = 6.0  # taken off that logit inside the inner lips
+
+
+def mouth_masks(source_points: Tensor, driving_points: Tensor, flow: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """The inner mouth, and the part of it that the warped source can show.
+
+    Args:
+        source_points, driving_points: (B, 68, 2) in -1..1 of the same square.
+        flow: (B, h, w, 2) from driving to source.
+        size: cells along each side of the masks.
+
+    Returns:
+        Inner mouth of the driving landmarks and that of the source, warped: (B, 1, size, size) each, in 0..1.
+        A slit that is stretched over a wide mouth counts only by the share of its area.
+    """
+    inner, source = (inner_mouth_mask(points, size) for points in (driving_points, source_points))
+    share = source.sum((2, 3), keepdim=True) / inner.sum((2, 3), keepdim=True).clamp(min=1)
+    return inner, warp(source, flow) * share.clamp(max=1)
 
 
 class FrameGenerator(nn.Module):
@@ -41,21 +57,22 @@ class FrameGenerator(nn.Module):
         self.paint = nn.Conv2d(width, 16, 3, padding=1)
 
     @staticmethod
-    def hints(source_points: Tensor, driving_points: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:
+    def hints(source_points: Tensor, driving_points: Tensor, flow: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:
         """What the landmarks tell the decoder, drawn for frames of `size` pixels.
 
         Args:
             source_points, driving_points: (B, 68, 2) in -1..1 of the same square.
+            flow: (B, h, w, 2) from driving to source.
 
         Returns:
             Densities of both (B, 12, S/8, S/8), of driving (B, 6, S/4, S/4), and fine ones of eyes and
-            lips with both inner mouths (B, 5, S/2, S/2).
+            lips with both `mouth_masks` (B, 5, S/2, S/2).
         """
         coarse = torch.cat([density_maps(driving_points, size // 8), density_maps(source_points, size // 8)], dim=1)
         quarter = 4 * density_maps(driving_points, size // 4)
         fine = 8 * density_maps(driving_points, size // 2, regions=FINE_REGIONS)
-        inner = [inner_mouth_mask(points, size // 2) for points in (driving_points, source_points)]
-        return coarse, quarter, torch.cat([fine, *inner], dim=1)
+        masks = mouth_masks(source_points, driving_points, flow, size // 2)
+        return coarse, quarter, torch.cat([fine, *masks], dim=1)
 
     def forward(
         self, features: tuple[Tensor, ...], hints: tuple[Tensor, Tensor, Tensor], warped: Tensor
@@ -79,6 +96,7 @@ class FrameGenerator(nn.Module):
         pixels = F.pixel_unshuffle(warped, 2).to(coarse.dtype)  # (B, 12, S/2, S/2)
         x = self.merge_half(torch.cat([x, half, detail, pixels], dim=1))
         painted = F.pixel_shuffle(self.paint(x).float(), 2)  # (B, 4, S, S)
-        inner = resize(hints[2][:, len(FINE_REGIONS), None], painted.shape[-2:])
-        prior = BLEND_BIAS - MOUTH_PRIOR * inner
-        return painted[:, :3].sigmoid(), (painted[:, 3:] + prior).sigmoid()
+        inner, shown = hints[2][:, len(FINE_REGIONS) :].chunk(2, dim=1)
+        hidden = resize(inner * (1 - shown), painted.shape[-2:])
+        # A mere prior on the logit is outvoted in training: fog of lips instead of teeth.
+        return painted[:, :3].sigmoid(), (painted[:, 3:] + BLEND_BIAS).sigmoid() * (1 - hidden)

@@ -63,7 +63,7 @@ def generate_stream(
         for chunk in warped.chunks(start, stop):
             count = len(chunk.points)
             with torch.inference_mode():
-                hints = generator.hints(source_points.expand(count, -1, -1), chunk.points, warped.size)
+                hints = generator.hints(source_points.expand(count, -1, -1), chunk.points, chunk.flow, warped.size)
                 image = warp(crop.expand(count, -1, -1, -1), chunk.flow)
                 cut = chunk.window.cut
                 with precision(place):

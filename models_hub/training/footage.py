@@ -132,7 +132,8 @@ class PairBatch:
 class PairSampler:
     """Draws sources and driven frames of one clip each, with the pairs that teach most.
 
-    Half of the pairs go from the most closed of eight frames to the widest, a fifth the other way.
+    Half of the pairs go from the most closed of eight frames to the widest (half of these to the next widest
+    too), a fifth the other way.
 
     Args:
         footage: from `pack_footage`.
@@ -166,7 +167,10 @@ class PairSampler:
             source, targets = by_opening[-1], by_opening
         else:
             source, targets = draws[0], draws[1:]
-        others = targets[1 : self.driven] if self.widest else self.random.choice(targets[1:7], self.driven - 1, False)
+        if self.widest or (kind < 0.5 and self.random.random() < 0.5):
+            others = targets[1 : self.driven]
+        else:
+            others = self.random.choice(targets[1:7], self.driven - 1, False)
         chosen = [int(source), int(targets[0]), *map(int, others)]
         if neighbours:
             chosen[1] = max(start, min(chosen[1], start + length - 2))
@@ -210,9 +214,15 @@ def augment(images: Tensor, points: Tensor, random: np.random.Generator) -> tupl
         grid = F.affine_grid(matrix[None].expand(len(images), -1, -1), list(images.shape), align_corners=False)
         images = sample(images, grid)
         points = (points - matrix[:, 2]) @ torch.linalg.inv(matrix[:, :2]).T
-    gain = torch.tensor(np.exp(random.normal(0, 0.12) + random.normal(0, 0.05, 3)), dtype=torch.float32)
+    # A brightness that rises from one side to the other: light is what few people teach least.
+    height, width = images.shape[-2:]
+    tilt = random.normal(0, 0.2, 2)
+    ramp = tilt[0] * torch.linspace(-1, 1, height)[:, None] + tilt[1] * torch.linspace(-1, 1, width)
+    images = images * ramp.float().exp()
+    gain = torch.tensor(np.exp(random.normal(0, 0.15) + random.normal(0, 0.07, 3)), dtype=torch.float32)
     grey = images.mean(1, keepdim=True)
     saturation = float(np.clip(random.normal(1, 0.2), 0.2, 1.5)) if random.random() > 0.05 else 0.0
     images = grey + (images - grey) * saturation
     images = images * gain[None, :, None, None] + random.normal(0, 0.03)
-    return images.clamp(0, 1), points
+    gamma = float(np.exp(random.normal(0, 0.15)))
+    return images.clamp(0, 1) ** gamma, points

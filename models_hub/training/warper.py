@@ -17,7 +17,7 @@ from ..loading import WEIGHTS_FOLDER, load_network, pin_card, save_network
 from ..networks.blocks import cut_windows, resize, sample, warp
 from ..networks.critics import DifferenceCritic, FrameCritic
 from ..networks.density import density_maps
-from ..networks.generator import FrameGenerator
+from ..networks.generator import FrameGenerator, mouth_masks
 from ..networks.ibug68 import LIPS
 from ..networks.warper import MemoryWarper
 from . import fit
@@ -108,6 +108,7 @@ class Driven:
     """Sources driven to other frames of their clips: flow of all frames, painted windows of some."""
 
     half: Tensor  # (S * D, 3, 128, 128) warped sources at half size
+    hidden: Tensor  # (S * D, 1, 128, 128) inner mouths that the sources never showed
     made: Tensor  # (S * P, 3, w, w) blended windows
     real: Tensor  # (S * P, 3, w, w)
     blend: Tensor  # (S * P, 1, w, w)
@@ -143,19 +144,21 @@ def drive(made: torch.nn.ModuleDict, batch: PairBatch, random: torch.Generator, 
     def cut(x: Tensor) -> Tensor:
         return cut_windows(x, corners, WINDOW)
 
-    with torch.no_grad():
-        source_points = batch.source_points.repeat_interleave(painted_each, 0)
-        hints = tuple(cut(hint) for hint in generator.hints(source_points, noisy[picked], SIZE))
     with torch.autocast("cpu", torch.bfloat16, enabled=amp):
         encoded = warper.encode(batch.source, batch.source_points)
         flow, occlusion = warper.flow(encoded.repeat(driven), noisy)
         half = warp(F.avg_pool2d(batch.source, 2).repeat_interleave(driven, 0), flow)
+        with torch.no_grad():
+            inner, shown = mouth_masks(batch.source_points.repeat_interleave(driven, 0), noisy, flow, SIZE // 2)
         source = encoded.repeat(painted_each)
         features = warper.compensate(source, flow[picked], occlusion[picked], cut)
+        with torch.no_grad():
+            hints = tuple(cut(hint) for hint in generator.hints(source.points, noisy[picked], flow[picked], SIZE))
         grid = cut(resize(flow[picked].permute(0, 3, 1, 2), (SIZE, SIZE))).permute(0, 2, 3, 1)
         part = sample(source.image, grid)
         painted, blend = generator(features, hints, part)
-    return Driven(half, blend * part + (1 - blend) * painted, cut(batch.driving[picked]), blend, points, corners)
+    made_windows = blend * part + (1 - blend) * painted
+    return Driven(half, inner * (1 - shown), made_windows, cut(batch.driving[picked]), blend, points, corners)
 
 
 def generator_step(trainer: Trainer, batch: PairBatch, random: torch.Generator, critics: bool, amp: bool) -> dict:
@@ -163,12 +166,10 @@ def generator_step(trainer: Trainer, batch: PairBatch, random: torch.Generator, 
     result = drive(trainer.made, batch, random, critics, amp)
     made, real = result.made, result.real
     terms = {"reconstruction": reconstruction(made, real, result.cut(region_weights(result.points, SIZE)))}
-    real_half = F.avg_pool2d(batch.driving, 2)
-    whole_weights = region_weights(batch.driving_points, SIZE // 2)
-    terms["warped"] = ((result.half - real_half).abs() * whole_weights).mean()
-    terms["warped_whole"] = sum(
-        (F.avg_pool2d(result.half, scale) - F.avg_pool2d(real_half, scale)).abs().mean() for scale in (1, 2, 4)
-    )
+    # What the source never showed is not the flow's to explain: it would fetch nostrils for open mouths.
+    error = (result.half - F.avg_pool2d(batch.driving, 2)) * (1 - result.hidden)
+    terms["warped"] = (error.abs() * region_weights(batch.driving_points, SIZE // 2)).mean()
+    terms["warped_whole"] = sum(F.avg_pool2d(error, scale).abs().mean() for scale in (1, 2, 4))
     loss = 10 * terms["reconstruction"] + 5 * terms["warped"] + 15 * terms["warped_whole"]
     judged = None
     if critics:
@@ -255,7 +256,7 @@ def run(arguments) -> None:
             factor = fit.cosine(trainer.step, arguments.steps, flat=FLAT)
             for group in trainer.optimiser.param_groups:
                 group["lr"] = LEARNING_RATE * factor
-            critics = arguments.from_embedded or trainer.step >= CRITICS_FROM * arguments.steps
+            critics = arguments.mouths or trainer.step >= CRITICS_FROM * arguments.steps
             result = generator_step(trainer, sampler(neighbours=critics), random, critics, not arguments.fp32)
             if critics:
                 result["terms"]["critics"] = critic_step(trainer, result["judged"])

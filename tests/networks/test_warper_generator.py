@@ -27,7 +27,7 @@ def paint(networks, source, driving):
     warper, generator = networks
     encoded = source.repeat(len(driving))
     flow, _, features = warper(encoded, driving)
-    hints = generator.hints(encoded.points, driving, encoded.image.shape[-1])
+    hints = generator.hints(encoded.points, driving, flow, encoded.image.shape[-1])
     return flow, *generator(features, hints, warp(encoded.image, flow))
 
 
@@ -96,7 +96,7 @@ def test_every_parameter_learns():
     encoded = networks[0].encode(torch.rand(2, 3, 128, 128), landmarks(2))
     flow, _occlusion, features = networks[0](encoded, landmarks(2, 3))
     warped = warp(encoded.image, flow)
-    painted, blend = networks[1](features, networks[1].hints(encoded.points, landmarks(2, 3), 128), warped)
+    painted, blend = networks[1](features, networks[1].hints(encoded.points, landmarks(2, 3), flow, 128), warped)
     (blend * warped + (1 - blend) * painted - torch.rand(2, 3, 128, 128)).square().sum().backward()
     silent = [name for net in networks for name, p in net.named_parameters() if p.grad is None or not p.grad.any()]
     assert silent == []
@@ -106,3 +106,24 @@ def test_compute_fits_the_budget(networks, source):
     with FlopCounterMode(display=False) as counter:
         paint(networks, source, landmarks(1, 2))
     assert counter.get_total_flops() < 15e9
+
+
+def mouth(opening: float) -> torch.Tensor:
+    """Landmarks whose inner lips stand `opening` apart around the centre, the rest in a corner."""
+    points = torch.full((1, 68, 2), -0.9)
+    across = torch.tensor([-0.25, -0.15, 0.0, 0.15, 0.25, 0.15, 0.0, -0.15])
+    along = torch.tensor([0.0, -1.0, -1.0, -1.0, 0.0, 1.0, 1.0, 1.0]) * opening / 2
+    points[0, 60:] = torch.stack([across, along], -1)
+    return points
+
+
+def test_what_the_source_never_showed_is_painted(networks, source):
+    flow = networks[0].dense_motion.grid[None]
+    blends = {}
+    for name, points in (("closed", mouth(0.0)), ("slit", mouth(0.02)), ("open", mouth(0.3))):
+        hints = networks[1].hints(points, mouth(0.3), flow, 256)
+        features = [torch.randn(1, c, s, s) for c, s in ((128, 32), (64, 64), (32, 128))]
+        blends[name] = networks[1](features, hints, source.image)[1][0, 0, 124:132, 124:132].mean()
+    assert blends["closed"] == 0
+    assert blends["slit"] < 0.1
+    assert blends["open"] > 0.1
