@@ -17,7 +17,11 @@ INSIDE_COMFYUI = "comfy_api" in sys.modules
 if INSIDE_COMFYUI:
     from comfy_api.latest import ComfyExtension, Input, InputImpl, Types, io, ui
 
+    from ..models_hub.stages.inference import use_runtime
+    from .memory import ComfyRuntime
+
     VideoInput, VideoComponents = Input.Video, Types.VideoComponents
+    use_runtime(ComfyRuntime())
 else:
     from .standin import ComfyExtension, InputImpl, Types, VideoComponents, VideoInput, io, ui
 

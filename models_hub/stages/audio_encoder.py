@@ -10,6 +10,7 @@ from ..loading import EMBEDDED, load_network
 from ..networks.audio_to_lip import MARGIN, STEP
 from ..types import DEFAULT_FPS, Progress, Speech, frame_count
 from .audio import FLOOR, frame_loudness, log_mel, mono_16k, recording_gain_db
+from .inference import Placed
 
 BLOCK = 500  # units computed at once: 20 seconds
 NATIVE_FPS = 25.0
@@ -45,7 +46,7 @@ def encode_speech(
     if not (math.isfinite(fps) and 1 <= fps <= 240):
         raise InputError(f"The frame rate is {fps!r}; give 1 to 240 frames a second, best the 25 that were learned.")
     samples = mono_16k(waveform, sample_rate)
-    network = load_network("audio_to_lip", weights)
+    network = Placed(load_network("audio_to_lip", weights))
     total = frame_count(waveform.shape[-1], int(sample_rate), fps)
     native = total if fps == NATIVE_FPS else math.ceil(total / fps * NATIVE_FPS) + 1
     mel = log_mel(samples, native * STEP, recording_gain_db(samples))

@@ -17,6 +17,7 @@ from ..networks.ibug68 import COUNT, MIRROR
 from ..types import Face
 from .crop import Box, box_matrix, crop_matrix, cut_crop, to_crop, to_pixels
 from .face_detection import SMALLEST_FACE, FoundFace, detect, find_faces, insightface_faces
+from .inference import Placed
 
 __all__ = [
     "FoundFace",
@@ -96,7 +97,7 @@ def estimate_landmarks(crops: Tensor, weights: str = "embedded") -> Tensor:
     """
     if crops.ndim != 4 or crops.shape[1] != 3 or crops.shape[2] != crops.shape[3]:
         raise InputError(f"Landmarks are read from square crops (B, 3, S, S), but the shape is {tuple(crops.shape)}.")
-    network = load_network("landmark_estimator", weights)
+    network = Placed(load_network("landmark_estimator", weights))
     return network.points(network(crops))
 
 
@@ -212,7 +213,7 @@ def _given_boxes(boxes: Tensor | list[Box]) -> list[FoundFace]:
 
 def _closest(picture: Tensor) -> str:
     """What came closest to a face, in words."""
-    near = detect(load_network("face_finder"), picture.movedim(-1, 0), ROUGH)
+    near = detect(Placed(load_network("face_finder")), picture.movedim(-1, 0), ROUGH)
     if not near:
         return ", nor anything like one"
     best = max(near, key=lambda face: face.score)

@@ -13,6 +13,7 @@ from ..errors import InputError
 from ..loading import load_network
 from ..networks.face_finder import MULTIPLE, FaceFinder
 from .crop import Box, box_matrix, cut_crop
+from .inference import Placed
 
 WORKING_SIDES = (128, 256)
 """Longest sides that a picture is looked at: small for faces that fill it, larger for small ones."""
@@ -136,7 +137,7 @@ def find_faces(picture: Tensor, threshold: float = THRESHOLD) -> list[FoundFace]
             f"Faces are looked for in one RGB picture (height, width, 3), but the shape is {tuple(picture.shape)}; "
             "give one picture of a batch, without alpha."
         )
-    network, channels_first = load_network("face_finder"), picture.movedim(-1, 0)
+    network, channels_first = Placed(load_network("face_finder")), picture.movedim(-1, 0)
     for sides in (WORKING_SIDES, (SMALL_FACE_SIDE,)):
         found = detect(network, channels_first, threshold, sides)
         confirmed = [face for face in found if _confirmed(picture, face.box)]
@@ -148,7 +149,7 @@ def find_faces(picture: Tensor, threshold: float = THRESHOLD) -> list[FoundFace]
 @torch.no_grad()
 def _confirmed(picture: Tensor, box: Box) -> bool:
     """Whether the landmark estimator, too, sees a face in a box: on anything else its maps have no clear peaks."""
-    network = load_network("landmark_estimator")
+    network = Placed(load_network("landmark_estimator"))
     return float(network.spread(network(cut_crop(picture, box_matrix(box))))) < WIDEST_SPREAD
 
 

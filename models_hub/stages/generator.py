@@ -11,8 +11,9 @@ from ..loading import EMBEDDED, load_network
 from ..networks.blocks import warp
 from ..networks.generator import FrameGenerator
 from ..types import FrameChunk, Progress, Stream, Window
-from .inference import precision, ready
+from .inference import Runtime, precision, runtime
 
+FRAME_BYTES = 48 * 2**20  # working memory of one frame on the device, generously
 RAMP = 16  # pixels over which a painted window gives way to the warped source
 
 
@@ -34,7 +35,7 @@ def edge_ramp(window: Window, size: int) -> Tensor:
 
 
 def generate_stream(
-    warped: Stream, weights: str = EMBEDDED, progress: Progress | None = None, device: str = "cpu"
+    warped: Stream, weights: str = EMBEDDED, progress: Progress | None = None, device: str | None = None
 ) -> Stream:
     """Paint what no warp of the source can explain, and blend it in.
 
@@ -42,7 +43,7 @@ def generate_stream(
         warped: stream of WarpChunk objects, from `warp_stream`.
         weights: "embedded" or a safetensors file.
         progress: told after every chunk while the stream is read; may raise to cancel.
-        device: where the network runs; the chunks that come out are on the CPU.
+        device: where the network runs; None leaves it to the runtime in use. The chunks that come out are on the CPU.
 
     Returns:
         A stream of FrameChunk objects.
@@ -54,14 +55,15 @@ def generate_stream(
     network = load_network("generator", weights)
     if not isinstance(network, FrameGenerator):
         raise InputError(f"{weights} holds a {type(network).__name__}, not the generator; choose generator weights.")
-    place = torch.device(device)
-    generator = ready(network, place)
     face = warped.face
 
     def chunks(start: int, stop: int) -> Iterator[FrameChunk]:
+        run = runtime() if device is None else Runtime(device)
+        place = run.device
         crop, source_points = face.crop.to(place), face.points.to(place)
         for chunk in warped.chunks(start, stop):
             count = len(chunk.points)
+            generator = run.load(network, count * FRAME_BYTES)
             with torch.inference_mode():
                 hints = generator.hints(source_points.expand(count, -1, -1), chunk.points, chunk.flow, warped.size)
                 image = warp(crop.expand(count, -1, -1, -1), chunk.flow)

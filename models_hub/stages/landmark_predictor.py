@@ -16,6 +16,7 @@ from ..networks.ibug68 import COUNT
 from ..networks.lip_shape import MOVING, close_mouth, face_frame, from_face, to_face
 from ..types import Face, Landmarks, Progress, Speech
 from . import head_motion as motions
+from .inference import Placed
 
 SILENCE_DB = (-62.0, -54.0)  # below the first the mouth is closed, above the second the network decides
 QUIET_BELOW_SPEECH_DB = (-42.0, -34.0)  # the same, relative to the loudest tenth of the recording
@@ -64,7 +65,7 @@ def predict_landmarks(
             f"The face's points have shape {tuple(face.points.shape)} or are not finite; {COUNT} points (x, y) are "
             "needed. Locate the face again."
         )
-    network = load_network("landmark_predictor", weights)
+    network = Placed(load_network("landmark_predictor", weights))
     expected = network.layers[1].in_features
     if speech.units.shape[-1] != expected:
         raise InputError(

@@ -15,6 +15,7 @@ from ..types import Face, Landmarks, Progress
 from .crop import Box, crop_matrix, cut_crop, to_pixels
 from .face import landmarks_in_box, to_picture
 from .face_detection import SMALLEST_FACE, WIDEST_SPREAD, find_faces, insightface_faces, overlap
+from .inference import Placed
 
 MODES = ("relative", "absolute")
 
@@ -45,7 +46,7 @@ class _Track:
 
     @torch.no_grad()
     def _follow(self, picture: Tensor) -> Tensor | None:
-        network = load_network("landmark_estimator")
+        network = Placed(load_network("landmark_estimator"))
         maps = network(cut_crop(picture, self.matrix))
         if network.spread(maps) > WIDEST_SPREAD:
             return None

@@ -9,10 +9,13 @@ from ..loading import EMBEDDED, load_network
 from ..networks.ibug68 import DENSITY_REGIONS, RIGID
 from ..networks.warper import MemoryWarper
 from ..types import Density, Face, Stream, WarpChunk, Window
-from .inference import precision, ready
+from .inference import Runtime, precision, runtime
 
 CHUNK = 8
 """Frames whose features are held at once: about 4 MB each."""
+
+FRAME_BYTES = 48 * 2**20
+"""Working memory of one frame on the device, generously, all layers' activations included."""
 
 STILL_HEAD = 0.08  # farther than this (crop units) a moving head uncovers hair and background
 WINDOW_MARGIN = 0.16  # around all landmarks, in crop units
@@ -42,7 +45,7 @@ def warp_stream(
     weights: str = EMBEDDED,
     chunk: int = CHUNK,
     window: Window | None = None,
-    device: str = "cpu",
+    device: str | None = None,
 ) -> Stream:
     """Move the source's features to the driving landmarks, a chunk of frames at a time.
 
@@ -55,7 +58,7 @@ def warp_stream(
         weights: "embedded" or a safetensors file.
         chunk: frames at a time; it changes memory and speed, never the frames.
         window: part of the frame to paint; by default what `painted_window` says.
-        device: where the network runs.
+        device: where the network runs; None leaves it to the runtime in use.
 
     Returns:
         A stream of WarpChunk objects.
@@ -71,13 +74,13 @@ def warp_stream(
     network = load_network("warper", weights)
     if not isinstance(network, MemoryWarper):
         raise InputError(f"{weights} holds a {type(network).__name__}, not the warper; choose warper weights.")
-    place = torch.device(device)
-    warper = ready(network, place)
-    drawn = tuple(map(tuple, DENSITY_REGIONS)) == density.regions and density.size == warper.dense_motion.size
+    drawn = tuple(map(tuple, DENSITY_REGIONS)) == density.regions and density.size == network.dense_motion.size
     part = painted_window(face, density.landmarks.points) if window is None else window
     encoded = []
 
     def chunks(start: int, stop: int) -> Iterator[WarpChunk]:
+        run = runtime() if device is None else Runtime(device)
+        place, warper = run.device, run.load(network, chunk * FRAME_BYTES)
         with torch.inference_mode(), precision(place):
             if not encoded:
                 crop = face.crop.to(place).contiguous(memory_format=torch.channels_last)
@@ -86,6 +89,7 @@ def warp_stream(
             last = min(first + chunk, stop)
             points = density.landmarks.points[first:last].to(place)
             maps = density.maps(first, last).to(place) if drawn else None
+            warper = run.load(network, chunk * FRAME_BYTES)
             with torch.inference_mode(), precision(place):
                 source = encoded[0].repeat(last - first)
                 flow, occlusion = warper.flow(source, points, maps)
