@@ -80,31 +80,3 @@ class SyncCritic(nn.Module):
     def forward(self, mel: Tensor, lips: Tensor) -> Tensor:
         """(B,) probability that sound and lips belong together."""
         return (self.hear(mel) * self.see(lips)).sum(-1)
-
-
-def audio_visual_distance(critic: SyncCritic, mel: Tensor, lips: Tensor) -> Tensor:
-    """d_av of CALS: mean of -log of the cosine between sound and (generated) lips.
-
-    Args:
-        critic: a trained, frozen critic.
-        mel: (B, 20, mels); lips: (B, 5, 32, 64).
-    """
-    return -critic(mel, lips).clamp(min=1e-7).log().mean()
-
-
-def visual_visual_distance(
-    critic: SyncCritic, made: Tensor, real: Tensor, other: Tensor, margin: float = 0.2
-) -> Tensor:
-    """d_vv of CALS, discriminative: generated lips nearer to the real lips of that time than to those of another.
-
-    A triplet with a margin in cosine; the paper's exact form is unknown to us.
-
-    Args:
-        critic: a trained, frozen critic.
-        made, real: (B, 5, 32, 64) generated and real windows of the same time.
-        other: (B, 5, 32, 64) real windows of the same clip, at least 3 frames away.
-        margin: by how much nearer.
-    """
-    ours, theirs, others = critic.see(made), critic.see(real).detach(), critic.see(other).detach()
-    near, far = (ours * theirs).sum(-1), (ours * others).sum(-1)
-    return F.relu(margin + far - near).mean()

@@ -1,15 +1,8 @@
-"""The sync critic's towers, the window they look through, and CALS's two distances."""
-
-import math
+"""The sync critic's towers, and the window they look through."""
 
 import pytest
 import torch
-from articulate.models_hub.networks.sync_critic import (
-    SyncCritic,
-    audio_visual_distance,
-    lower_faces,
-    visual_visual_distance,
-)
+from articulate.models_hub.networks.sync_critic import SyncCritic, lower_faces
 
 
 @pytest.fixture(scope="module")
@@ -32,28 +25,6 @@ def test_score_is_a_probability(critic):
 def test_brightness_and_contrast_of_the_picture_cancel(critic):
     _, lips = windows(0)
     torch.testing.assert_close(critic.see(lips * 0.7 + 0.1), critic.see(lips), atol=0.05, rtol=0)
-
-
-def test_audio_visual_distance_is_minus_the_log_of_the_score(critic):
-    mel, lips = windows(1)
-    expected = -sum(math.log(score) for score in critic(mel, lips).tolist()) / 3
-    assert audio_visual_distance(critic, mel, lips).item() == pytest.approx(expected, rel=1e-4)
-
-
-def test_distances_teach_the_picture(critic):
-    mel, lips = windows(2)
-    lips.requires_grad_(True)
-    audio_visual_distance(critic, mel, lips).backward()
-    assert lips.grad.abs().sum() > 0
-
-
-def test_visual_distance_wants_the_real_time_nearer_than_another(critic):
-    (_, real), (_, other) = windows(3), windows(4)
-    right = visual_visual_distance(critic, real, real, other, margin=0.0)
-    wrong = visual_visual_distance(critic, other, real, other, margin=0.0)
-    assert right.item() == pytest.approx(0, abs=1e-6)
-    assert wrong > 0
-    assert visual_visual_distance(critic, real, real, real, margin=0.2).item() == pytest.approx(0.2, abs=1e-5)
 
 
 def test_the_window_follows_the_face():
