@@ -45,6 +45,7 @@ class ArticulateAudioEncoder(io.ComfyNode):
         return types.weights_state(STAGE, weights)
 
     @classmethod
+    @types.explains_missing_packages
     def execute(cls, audio, fps, weights) -> io.NodeOutput:
         waveform, rate = sound(audio)
         with torch.inference_mode():

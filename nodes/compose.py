@@ -5,7 +5,7 @@ from ..models_hub.stages.region import DEFAULT_FEATHER
 from . import types
 from .audio_encoder import sound
 from .host import io
-from .video import StreamedVideo
+from .video import StreamedVideo, check_below
 
 
 class ArticulateCompose(io.ComfyNode):
@@ -42,6 +42,7 @@ class ArticulateCompose(io.ComfyNode):
                     step=0.01,
                     tooltip="Width of the fade around the head as a share of the crop's side. Larger is softer but "
                     "touches more of the picture. Used in mode 'picture'.",
+                    advanced=True,
                 ),
                 io.Float.Input(
                     "colour_match",
@@ -51,12 +52,23 @@ class ArticulateCompose(io.ComfyNode):
                     step=0.05,
                     tooltip="How far painted pixels take on the light of the photo around them: 0 leaves them as they "
                     "are, 1 matches fully. Used in mode 'picture'.",
+                    advanced=True,
+                ),
+                io.Video.Input(
+                    "video",
+                    optional=True,
+                    tooltip="A video of the same picture to paste the face into, such as another Compose makes: so "
+                    "several faces of one picture can speak. It needs the same frame rate; its sound is not used, and "
+                    "when it ends its last frame stays.",
                 ),
             ],
             outputs=[io.Video.Output("video", tooltip="The talking video; link it to Save Video.")],
         )
 
     @classmethod
-    def execute(cls, frames, mode, feather, colour_match, audio=None) -> io.NodeOutput:
+    @types.explains_missing_packages
+    def execute(cls, frames, mode, feather, colour_match, audio=None, video=None) -> io.NodeOutput:
         voice = sound(audio) if audio is not None else None
-        return io.NodeOutput(StreamedVideo(frames, voice, mode, feather, colour_match))
+        if video is not None:
+            check_below(video, frames.fps)
+        return io.NodeOutput(StreamedVideo(frames, voice, mode, feather, colour_match, below=video))

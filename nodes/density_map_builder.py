@@ -50,6 +50,7 @@ class ArticulateDensityMapBuilder(io.ComfyNode):
         )
 
     @classmethod
+    @types.explains_missing_packages
     def execute(cls, landmarks, mode, sigma, preview_frame) -> io.NodeOutput:
         density = build_density(landmarks, mode, sigma)
         picture = density_preview(density, min(preview_frame, len(density) - 1))

@@ -62,6 +62,11 @@ class ArticulateFace(io.ComfyNode):
         )
 
     @classmethod
+    def validate_inputs(cls, detector=None) -> bool | str:
+        return types.detector_problem(detector) or True
+
+    @classmethod
+    @types.explains_missing_packages
     def execute(cls, image, detector, face_index, landmarks=None, boxes=None) -> io.NodeOutput:
         if image.ndim != 4 or not len(image):
             raise InputError(

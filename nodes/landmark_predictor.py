@@ -75,6 +75,7 @@ class ArticulateLandmarkPredictor(io.ComfyNode):
         return types.weights_state(STAGE, weights)
 
     @classmethod
+    @types.explains_missing_packages
     def execute(cls, speech, face, strength, smoothing, blink, head_motion, seed, weights) -> io.NodeOutput:
         with torch.inference_mode():
             landmarks = predict_landmarks(

@@ -1,5 +1,7 @@
 """VIDEO, ART_FACE -> ART_LANDMARKS."""
 
+from collections.abc import Iterator
+
 import torch
 
 from ..models_hub.stages.video_landmarks import landmarks_from_video
@@ -20,10 +22,12 @@ class ArticulateLandmarksFromVideo(io.ComfyNode):
             description="Follows a face through a driving video and carries its motion over to the source face.",
             search_aliases=["reenactment", "driving video", "motion transfer", "face tracking", "puppet"],
             inputs=[
-                io.Video.Input(
+                io.MultiType.Input(
                     "video",
+                    [io.Video, io.Image],
                     tooltip="The driving video with one face; it is read frame by frame, so it may be long. "
-                    "The result has its frame rate and length. Frames without a face are interpolated.",
+                    "The result has its frame rate and length. Frames without a face are interpolated. A batch of "
+                    "images, such as Video Helper Suite loads, is taken too; set its fps below.",
                 ),
                 types.Face.Input("face", tooltip="The face that is to move like the one in the video."),
                 io.Combo.Input(
@@ -40,6 +44,16 @@ class ArticulateLandmarksFromVideo(io.ComfyNode):
                     tooltip="What finds the driver's face. 'embedded' comes with the pack; 'insightface' needs its "
                     "package and its models, which are for non-commercial research.",
                 ),
+                io.Float.Input(
+                    "fps",
+                    default=25.0,
+                    min=1.0,
+                    max=120.0,
+                    step=0.001,
+                    optional=True,
+                    advanced=True,
+                    tooltip="Frames a second of a batch of images; a video knows its own, and this is not used.",
+                ),
             ],
             outputs=[
                 types.Landmarks.Output("landmarks", tooltip="The 68 points of the source face in every frame."),
@@ -48,13 +62,25 @@ class ArticulateLandmarksFromVideo(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, video, face, mode, detector) -> io.NodeOutput:
-        opened = open_video(video)
+    def validate_inputs(cls, detector=None) -> bool | str:
+        return types.detector_problem(detector) or True
+
+    @classmethod
+    @types.explains_missing_packages
+    def execute(cls, video, face, mode, detector, fps=25.0) -> io.NodeOutput:
+        opened = open_video(video, fps)
         report = host_progress(opened.length)
+        seen: list[torch.Tensor] = []
+
+        def frames() -> Iterator[torch.Tensor]:
+            for chunk in opened.frames():
+                for frame in chunk:
+                    seen[:] = [frame]
+                    yield frame
 
         def progress(done: int, _in_all: int) -> None:
-            report(done, max(done, opened.length))
+            report(done, max(done, opened.length), seen[0])
 
         with torch.inference_mode():
-            landmarks = landmarks_from_video(opened.frames(), float(opened.fps), face, mode, detector, progress)
+            landmarks = landmarks_from_video(frames(), float(opened.fps), face, mode, detector, progress)
         return io.NodeOutput(landmarks, opened.audio())

@@ -38,6 +38,7 @@ class ArticulatePreviewLandmarks(io.ComfyNode):
         )
 
     @classmethod
+    @types.explains_missing_packages
     def execute(cls, landmarks, start, count, step, face=None, images=None) -> io.NodeOutput:
         numbers = frame_range(len(landmarks), start, count, step)
         if images is None:
@@ -63,6 +64,7 @@ class ArticulatePreviewDensity(io.ComfyNode):
         )
 
     @classmethod
+    @types.explains_missing_packages
     def execute(cls, density, start, count, step) -> io.NodeOutput:
         numbers = frame_range(len(density), start, count, step)
         return io.NodeOutput(_batch((density_preview(density, number) for number in numbers), len(numbers)))
@@ -93,6 +95,7 @@ class ArticulatePreviewWarp(io.ComfyNode):
         )
 
     @classmethod
+    @types.explains_missing_packages
     def execute(cls, warp, start, count, step) -> io.NodeOutput:
         numbers = frame_range(len(warp), start, count, step)
         progress = host_progress(len(numbers))
@@ -100,7 +103,7 @@ class ArticulatePreviewWarp(io.ComfyNode):
         with torch.inference_mode():
             for flow, occlusion, warped in warp_frames(warp, numbers):
                 shown.append((flow, occlusion[..., None].expand(-1, -1, 3), warped))
-                progress(len(shown), len(numbers))
+                progress(len(shown), len(numbers), warped)
         device = intermediate_device()
         return io.NodeOutput(*(torch.stack(pictures).to(device) for pictures in zip(*shown, strict=True)))
 
@@ -110,5 +113,5 @@ def _batch(pictures, length: int) -> torch.Tensor:
     batch = []
     for picture in pictures:
         batch.append(picture)
-        progress(len(batch), length)
+        progress(len(batch), length, picture)
     return torch.stack(batch).to(intermediate_device())

@@ -1,10 +1,17 @@
 """The socket types of this pack, and inputs that several nodes share."""
 
-from ..models_hub.errors import WeightsError
+from collections.abc import Callable
+from functools import wraps
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from ..models_hub.errors import InputError, WeightsError
 from ..models_hub.loading import weights_path
 from .host import io, weights_choices, weights_file
 
 CATEGORY = "Articulate"
+PACK_FOLDER = Path(__file__).resolve().parent.parent
 
 Face = io.Custom("ART_FACE")
 Speech = io.Custom("ART_SPEECH")
@@ -40,6 +47,37 @@ def weights_state(stage: str, choice: str | None) -> str:
         return str(error)
     state = path.stat()
     return f"{path}:{state.st_size}:{state.st_mtime_ns}"
+
+
+def explains_missing_packages(function: Callable) -> Callable:
+    """Decorator: a package that is not installed becomes a sentence that says how to install it."""
+
+    @wraps(function)
+    def explained(*arguments: Any, **named: Any) -> Any:
+        try:
+            return function(*arguments, **named)
+        except ModuleNotFoundError as error:
+            raise InputError(
+                f"The package {error.name!r} is not installed, but this node needs it; run  python -m pip install "
+                f"-r requirements.txt  with ComfyUI's Python in {PACK_FOLDER}, then start again."
+            ) from error
+
+    return explained
+
+
+def detector_problem(detector: str | None) -> str:
+    """Why a detector cannot be used, or nothing; a linked choice comes as None and is checked when the node runs.
+
+    Missing models are found when the node runs: they may lie where only a linked value says.
+    """
+    if detector not in (None, "embedded", "insightface"):
+        return f"{detector!r} is not a detector; choose 'embedded' or 'insightface'."
+    if detector == "insightface" and find_spec("insightface") is None:
+        return (
+            "The detector 'insightface' needs its package; run  pip install insightface onnxruntime  in ComfyUI's "
+            "Python, or choose 'embedded'."
+        )
+    return ""
 
 
 def range_inputs(count: int) -> list[io.Int.Input]:

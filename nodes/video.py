@@ -25,6 +25,7 @@ from .host import (
     host_progress,
     intermediate_device,
 )
+from .types import explains_missing_packages
 
 INTERMEDIATE_CRF = 4.0
 """Quality of a video that is converted again: no loss that can be seen."""
@@ -45,6 +46,7 @@ class StreamedVideo(VideoInput):
         sound: the sound track; it starts with frame `first`.
         mode, feather, colour_match: as for `compose_frames`.
         first, last: the part of the stream that is shown, as in a slice.
+        below: a video of the same picture that the face is pasted into, from its first frame on.
     """
 
     stream: Stream
@@ -54,12 +56,20 @@ class StreamedVideo(VideoInput):
     colour_match: float = 1.0
     first: int = 0
     last: int | None = None
+    below: Any = None
 
     def frames(self, dtype: torch.dtype = torch.float32) -> Iterator[Tensor]:
         """The frames in order, (n, H, W, 3): float32 in 0..1, or uint8 for encoders."""
         with torch.inference_mode():
             yield from compose_frames(
-                self.stream, self.mode, self.feather, self.colour_match, self.first, self._stop(), dtype
+                self.stream,
+                self.mode,
+                self.feather,
+                self.colour_match,
+                self.first,
+                self._stop(),
+                dtype,
+                None if self.below is None else _from_frame(self.below, self.first),
             )
 
     def _stop(self) -> int:
@@ -86,6 +96,7 @@ class StreamedVideo(VideoInput):
     def get_color_space(self) -> str:
         return "sRGB"
 
+    @explains_missing_packages
     def get_components(self) -> VideoComponents:
         count = self.get_frame_count()
         width, height = self.get_dimensions()
@@ -95,9 +106,10 @@ class StreamedVideo(VideoInput):
         for frames in self.frames():
             images[done : done + len(frames)] = frames
             done += len(frames)
-            progress(done, count)
+            progress(done, count, frames[-1])
         return VideoComponents(images=images, frame_rate=self.get_frame_rate(), audio=_audio(self.sound))
 
+    @explains_missing_packages
     def save_to(
         self,
         path: str | IO[bytes],
@@ -153,6 +165,31 @@ class StreamedVideo(VideoInput):
         return replace(self, first=first, last=last, sound=_cut(self.sound, start, duration))
 
 
+def check_below(video: Any, fps: float) -> None:
+    """Raises InputError if `video` cannot lie below frames at `fps`: it is no video, or has another rate."""
+    opened = open_video(video)
+    if abs(float(opened.fps) - fps) > 0.01:
+        raise InputError(
+            f"The video to paste into has {float(opened.fps):g} frames a second, but the face moves at {fps:g}; "
+            "set fps of Audio Encoder to the video's."
+        )
+
+
+def _from_frame(video: Any, first: int) -> Iterator[Tensor]:
+    """The frames of a VIDEO from number `first` on; its last one if there are fewer."""
+    if isinstance(video, StreamedVideo):
+        last = len(video.stream) if video.last is None else video.last
+        yield from replace(video, first=min(video.first + first, last - 1)).frames()
+        return
+    done, chunk = 0, None
+    for chunk in open_video(video).frames():
+        if done + len(chunk) > first:
+            yield chunk[max(0, first - done) :]
+        done += len(chunk)
+    if chunk is not None and done <= first:
+        yield chunk[-1:]
+
+
 def _cut(sound: Sound | None, start: float, duration: float) -> Sound | None:
     if sound is None:
         return None
@@ -182,8 +219,12 @@ class OpenVideo:
     audio: Callable[[], dict[str, Any] | None]
 
 
-def open_video(video: Any) -> OpenVideo:
+def open_video(video: Any, fps: float = 25.0) -> OpenVideo:
     """Read a VIDEO without holding all of its frames, where it allows for that.
+
+    Args:
+        video: a VIDEO, or an IMAGE batch (T, H, W, C).
+        fps: frames a second of an IMAGE batch.
 
     Raises:
         InputError: this is no video.
@@ -191,6 +232,9 @@ def open_video(video: Any) -> OpenVideo:
     """
     if isinstance(video, StreamedVideo):
         return OpenVideo(video.get_frame_rate(), video.get_frame_count(), video.frames, lambda: _audio(video.sound))
+    if isinstance(video, Tensor) and video.ndim == 4 and len(video):
+        rate = Fraction(fps).limit_denominator(100_000)
+        return OpenVideo(rate, len(video), lambda: (chunk.cpu() for chunk in video.split(8)), lambda: None)
     if not hasattr(video, "get_components"):
         raise InputError(
             f"A video of type {type(video).__name__} was given; link a VIDEO, such as Load Video gives. "

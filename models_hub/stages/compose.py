@@ -8,7 +8,7 @@ there is no seam and no ghost, and outside the region every pixel is the photo's
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Literal
 
 import numpy as np
@@ -37,6 +37,7 @@ def compose_frames(
     start: int = 0,
     stop: int | None = None,
     dtype: torch.dtype = torch.float32,
+    below: Iterable[Tensor] | None = None,
 ) -> Iterator[Tensor]:
     """Finished frames, a few at a time; the same frames whatever the stream's chunks are.
 
@@ -47,6 +48,9 @@ def compose_frames(
         colour_match: share of the colour correction of painted pixels, 0 to 1.
         start, stop: the frames to make, as in a slice.
         dtype: torch.float32 in 0..1, or torch.uint8 in 0..255 for encoders (less memory, faster).
+        below: the frames of another video of this picture, from frame `start` on, in chunks (n, H, W, 3) in 0..1 of
+            any length: the face is moved in them instead of in the picture, so that several faces of a picture can
+            speak. When they end, the last one stays. Used in mode "picture".
 
     Yields:
         (n, H, W, 3) on the device of the picture.
@@ -57,11 +61,22 @@ def compose_frames(
     _check(mode, feather, colour_match, dtype)
     stop = len(stream) if stop is None else min(stop, len(stream))
     compositor = Compositor(stream.face, feather, colour_match, dtype) if mode == "picture" else None
+    beneath = None if below is None else _one_by_one(below)
     for chunk in stream.chunks(start, stop):
         if compositor is None:
             yield _quantise(chunk.frames.permute(0, 2, 3, 1).contiguous(), dtype)
         else:
-            yield from compositor.pieces(chunk)
+            yield from compositor.pieces(chunk, beneath)
+
+
+def _one_by_one(chunks: Iterable[Tensor]) -> Iterator[Tensor]:
+    """Each frame (H, W, 3) of chunks (n, H, W, 3), then the last one for ever; nothing if there is none."""
+    frame = None
+    for chunk in chunks:
+        for frame in chunk:
+            yield frame
+    while frame is not None:
+        yield frame
 
 
 def _check(mode: str, feather: float, colour_match: float, dtype: torch.dtype) -> None:
@@ -113,8 +128,16 @@ class Compositor:
             "moved": np.empty(self.source.size, self.source.dtype),
         }
 
-    def pieces(self, chunk: FrameChunk) -> Iterator[Tensor]:
-        """The frames of a chunk in the full picture, as few at a time as memory asks for."""
+    def pieces(self, chunk: FrameChunk, beneath: Iterator[Tensor] | None = None) -> Iterator[Tensor]:
+        """The frames of a chunk in the full picture, as few at a time as memory asks for.
+
+        Args:
+            chunk: the frames.
+            beneath: gives the frame (H, W, 3) in 0..1 that each is pasted into; None means the picture.
+
+        Raises:
+            InputError: a frame beneath has another size than the picture, or there is none.
+        """
         size = chunk.blend.shape[-1]
         region = motion_region(self.face.points, chunk.points, size, self.feather)  # (n, 1, S, S)
         motion = _enlarge(self._displacement(chunk.flow), size, "bicubic") * region  # (n, 2, S, S)
@@ -129,8 +152,22 @@ class Compositor:
             batch = range(first, min(first + step, len(region)))
             frames = self.base.expand(len(batch), -1, -1, -1).clone()
             for frame, i in zip(frames, batch, strict=True):
-                self._paste(frame.numpy(), motion[i], region[i, ..., 0], paint[i])
+                source = self.source
+                if beneath is not None:
+                    frame.copy_(self._beneath(next(beneath, None)))
+                    source = np.ascontiguousarray(frame[self.tile.slices].numpy())
+                self._paste(frame.numpy(), source, motion[i], region[i, ..., 0], paint[i])
             yield frames
+
+    def _beneath(self, frame: Tensor | None) -> Tensor:
+        if frame is None or frame.shape[:2] != self.base.shape[:2]:
+            height, width = self.base.shape[:2]
+            given = "has no frames" if frame is None else f"has {frame.shape[1]} x {frame.shape[0]} pixels"
+            raise InputError(
+                f"The video to paste into {given}, but the picture of this face has {width} x {height}; "
+                "give a video of the same picture, such as another Compose makes."
+            )
+        return _quantise(frame[..., :3].float().cpu(), self.dtype)
 
     def _displacement(self, flow: Tensor) -> Tensor:
         """How far each place is moved, (n, 2, h, w) in picture pixels."""
@@ -146,11 +183,14 @@ class Compositor:
         offset = offset * self.colour_match
         return chunk.generated + _enlarge(offset, chunk.generated.shape[-1], "bilinear")
 
-    def _paste(self, frame: np.ndarray, motion: np.ndarray, region: np.ndarray, paint: np.ndarray) -> None:
+    def _paste(
+        self, frame: np.ndarray, source: np.ndarray, motion: np.ndarray, region: np.ndarray, paint: np.ndarray
+    ) -> None:
         """Write one frame's face into a copy of the picture, in place.
 
         Args:
             frame: (H, W, 3), the copy.
+            source: (h, w, 3), what is moved: the part of the picture in `tile`.
             motion: (S, S, 2), displacement x and y in pixels, already faded.
             region: (S, S), see `motion_region`.
             paint: (S', S', 4), painted colours and their share.
@@ -163,7 +203,7 @@ class Compositor:
         places = onto_picture(motion, self.face.matrix, box, out=self._buffer("motion", box, 2))
         places += self.places[box.within(self.tile).slices]
         moved = self._buffer("moved", box, 3)
-        cv2.remap(self.source, places, None, cv2.INTER_CUBIC, dst=moved, borderMode=cv2.BORDER_REPLICATE)
+        cv2.remap(source, places, None, cv2.INTER_CUBIC, dst=moved, borderMode=cv2.BORDER_REPLICATE)
         self._lay_over(moved, box, paint)
         touched = onto_picture(region, self.face.matrix, box, out=self._buffer("region", box)) > 0
         frame[box.slices] = cv2.copyTo(moved, touched.view(np.uint8), np.ascontiguousarray(frame[box.slices]))
