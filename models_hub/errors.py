@@ -25,5 +25,9 @@ class WeightsError(ArticulateError):
     """A weights file is missing, damaged, or not of the expected architecture."""
 
 
+class HubError(WeightsError):
+    """The Hugging Face Hub cannot give (or take) a file: no connection, no permission, no such file, no space."""
+
+
 class WorkflowError(ArticulateError):
     """A workflow cannot be executed as it stands."""

@@ -1,81 +1,70 @@
 """Weights file -> network.
 
-A weights file is safetensors. Its metadata names the architecture and its sizes,
-`{"architecture": "...", "config": "<json>"}`; `save_network` writes both. The embedded defaults lie
-in `weights/` and are pinned by `cards.toml` (bytes and sha256).
+A weights file is safetensors; nothing is unpickled. Which network it holds, and of what sizes, is read off the names
+and shapes of its tensors (architectures.py); its header may add `{"architecture": "...", "config": "<json>"}`, and
+`save_network` writes both. Where the file of a stage lies is decided in finding.py, what is pinned in cards.toml.
+
+A file is looked at in this order, so that a bad one costs nothing: its header, the shapes that a network of those
+sizes would have, and only then the tensors. Float32 tensors are mapped from the file, not copied.
 """
 
-import hashlib
 import json
 import os
-import tomllib
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
+from . import files, finding, references
+from .architectures import Architecture, Sizes, architecture_of, differences, expected_shapes, known, listed, recognise
+from .cards import EMBEDDED, WEIGHTS_FOLDER, card_for, cards, pin_card
 from .errors import WeightsError
+from .files import sha256
+from .header import Header, read_header
 
-EMBEDDED = "embedded"
-WEIGHTS_FOLDER = Path(__file__).parent / "weights"
-
-
-def _architectures() -> dict[str, type[nn.Module]]:
-    from .networks.audio_to_lip import AudioToLip
-    from .networks.critics import DifferenceCritic, FrameCritic
-    from .networks.face_finder import FaceFinder
-    from .networks.generator import FrameGenerator
-    from .networks.landmark_estimator import LandmarkEstimator
-    from .networks.landmark_predictor import LandmarkPredictor
-    from .networks.sync_critic import SyncCritic
-    from .networks.warper import MemoryWarper
-
-    classes = (
-        AudioToLip,
-        DifferenceCritic,
-        FaceFinder,
-        FrameCritic,
-        FrameGenerator,
-        LandmarkEstimator,
-        LandmarkPredictor,
-        MemoryWarper,
-        SyncCritic,
-    )
-    return {cls.__name__: cls for cls in classes}
+__all__ = [
+    "EMBEDDED",
+    "WEIGHTS_FOLDER",
+    "architecture_of",
+    "cards",
+    "inspect_weights",
+    "load_network",
+    "pin_card",
+    "save_network",
+    "sha256",
+    "weights_path",
+]
 
 
-def cards() -> dict[str, dict[str, Any]]:
-    """The table of known weights, by name (see cards.toml); read anew when the file has changed."""
-    return _read_cards(_cards_file().stat().st_mtime_ns)
-
-
-@lru_cache(maxsize=1)
-def _read_cards(_modified: int) -> dict[str, dict[str, Any]]:
-    return tomllib.loads(_cards_file().read_text(encoding="utf-8"))
-
-
-def weights_path(stage: str, weights: str = EMBEDDED) -> Path:
-    """Where the weights of a stage lie.
+def weights_path(stage: str, weights: str = EMBEDDED, progress: finding.Progress | None = None) -> Path:
+    """Where the weights of a stage lie; fetched from the Hub if they are there alone.
 
     Args:
         stage: name of the stage, which is the name of its embedded file ("warper", "generator", ...).
-        weights: "embedded", or the path of a safetensors file.
+        weights: "embedded", the name of a card, `owner/name@revision:file` of the Hub, or the path of a file.
+        progress: told the bytes of a download.
 
     Raises:
-        WeightsError: there is no such file.
+        WeightsError: there is no such file, or it is not the pinned one.
     """
-    path = WEIGHTS_FOLDER / f"{stage}.safetensors" if weights == EMBEDDED else Path(weights).expanduser()
+    if card_for(stage, weights) is not None or references.is_reference(weights):
+        return finding.find(stage, weights, progress=progress)
+    path = Path(weights).expanduser()
     if not path.is_file():
-        cure = "clone or install the project again" if weights == EMBEDDED else f'use "{EMBEDDED}" or an existing file'
-        raise WeightsError(f"The weights of stage {stage!r} were looked for at {path}, where there is no file; {cure}.")
+        raise WeightsError(
+            f"The weights of stage {stage!r} were looked for at {path}, where is no file; use {EMBEDDED!r}, an "
+            f"existing file, or {references.FORM}."
+        )
     return path
 
 
 def load_network(stage: str, weights: str = EMBEDDED) -> nn.Module:
-    """The network of a stage, in eval mode on the CPU, ready to use; loaded once per file version.
+    """The network of a stage, in eval mode on the CPU in float32, ready to use; loaded once per file version.
 
     Args:
         stage, weights: as for `weights_path`.
@@ -84,60 +73,83 @@ def load_network(stage: str, weights: str = EMBEDDED) -> nn.Module:
         WeightsError: the file is missing, cut short, altered, or of another architecture.
     """
     path = weights_path(stage, weights)
-    state = path.stat()
-    return _load(path, stage if weights == EMBEDDED else None, state.st_size, state.st_mtime_ns)
+    return _load(path, stage, files.version(path))
 
 
 @lru_cache(maxsize=32)
-def _load(path: Path, card: str | None, size: int, _modified: int) -> nn.Module:
-    if card is not None:
-        _verify(path, card, size)
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-    except (SafetensorError, OSError) as error:
+def _load(path: Path, stage: str, _version: tuple[int, int, int]) -> nn.Module:
+    architecture, sizes, header = inspect_weights(path, stage)
+    wanted = {name for each in known().values() for name in each.stages}
+    if stage in wanted and stage not in architecture.stages:
         raise WeightsError(
-            f"{path} cannot be read as safetensors ({error}); it is cut short or not a weights file. Fetch it again."
-        ) from error
-    name = metadata.get("architecture", "")
-    known = _architectures()
-    if name not in known:
-        raise WeightsError(
-            f"{path} says its architecture is {name or 'nothing'!r}; known are {', '.join(sorted(known))}. "
-            "Choose a weights file made for this stage."
+            f"{path} holds a {architecture.name}, which is for stage {' or '.join(architecture.stages)}, not for "
+            f"{stage!r}. Choose weights made for this stage."
         )
-    network = known[name](**json.loads(metadata.get("config", "{}")))
-    expected = network.state_dict()
-    wrong = [key for key in expected if key not in tensors or tensors[key].shape != expected[key].shape]
-    surplus = [key for key in tensors if key not in expected]
-    if wrong or surplus:
-        raise WeightsError(
-            f"{path} does not fit {name}: missing or misshapen {wrong[:4]}, unknown {surplus[:4]}. "
-            "It was made by another version; choose matching weights."
-        )
-    broken = [key for key, value in tensors.items() if value.is_floating_point() and not value.isfinite().all()]
-    if broken:
-        raise WeightsError(f"{path} holds values that are not finite, first in {broken[0]!r}. Fetch or train it again.")
-    network.load_state_dict({key: value.to(expected[key].dtype) for key, value in tensors.items()})
+    with (
+        torch.inference_mode(False),
+        torch.no_grad(),
+    ):  # hosts run nodes in inference mode; training is impossible there
+        with _Uninitialised():
+            network = architecture.load(**sizes)
+        types = {name: value.dtype for name, value in network.state_dict().items()}
+        try:
+            with safe_open(path, framework="pt") as file:
+                tensors = {name: file.get_tensor(name) for name in header.shapes}
+        except (SafetensorError, OSError, ValueError, RuntimeError) as error:
+            raise _unreadable(path, str(error)) from error
+        _refuse_unfinite(path, tensors)
+        tensors = {name: value.to(types[name]) for name, value in tensors.items()}
+        network.load_state_dict(tensors, strict=False, assign=True)  # what is missing was checked
     return network.eval().requires_grad_(False)
 
 
-def _verify(path: Path, card: str, size: int) -> None:
-    pinned = cards().get(card)
-    if pinned is None:
-        raise WeightsError(f"{path} has no entry [{card}] in cards.toml, so it cannot be trusted. Add its card.")
-    if size != pinned["bytes"] or sha256(path) != pinned["sha256"]:
+def inspect_weights(path: Path, stage: str | None = None) -> tuple[Architecture, Sizes, Header]:
+    """What a file holds, by its header alone: architecture, sizes, and the header.
+
+    Raises:
+        WeightsError: it is cut short, no safetensors file, of no known architecture, or lacks or adds a tensor.
+    """
+    header = read_header(path)
+    architecture, sizes = recognise(header.shapes, header.metadata, stage, str(path))
+    try:
+        expected = expected_shapes(architecture, sizes)
+    except (ValueError, TypeError, RuntimeError, IndexError, OverflowError, AttributeError) as error:
         raise WeightsError(
-            f"{path} has {size} bytes and is not the file that its card describes ({pinned['bytes']} bytes, sha256 "
-            f"{pinned['sha256'][:12]}...): it is cut short or was altered. Restore it (git checkout) or fetch it again."
+            f"{path} would be a {architecture.name} of sizes {str(sizes)[:200]}, which cannot be ({error}). Choose "
+            "another file."
+        ) from error
+    wrong = differences(expected, header.shapes, architecture.optional)
+    if wrong:
+        raise WeightsError(
+            f"{path} does not fit {architecture.name}: {listed(wrong)}. It was made by another version or is damaged; "
+            "choose matching weights, or fetch it again."
         )
+    return architecture, sizes, header
 
 
-def sha256(path: Path) -> str:
-    """Hex digest of a file's content."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _refuse_unfinite(path: Path, tensors: dict[str, torch.Tensor]) -> None:
+    """NaN and infinity are looked for once for each version of a file."""
+    if files.recall(path).get("finite"):
+        return
+    for name, value in tensors.items():
+        if value.is_floating_point() and not value.isfinite().all():
+            raise WeightsError(f"{path} holds values that are not finite, first in {name!r}. Fetch or train it again.")
+    files.remember(path, finite=True)
+
+
+def _unreadable(path: Path, why: str) -> WeightsError:
+    return WeightsError(
+        f"{path} cannot be read as safetensors ({why}); it is cut short or not a weights file. Fetch it again."
+    )
+
+
+class _Uninitialised(TorchFunctionMode):
+    """Builds networks without drawing random numbers for parameters that are read from a file anyway."""
+
+    _random = frozenset({torch.Tensor.uniform_, torch.Tensor.normal_, torch.nn.init.trunc_normal_})
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return args[0] if function in self._random else function(*args, **(kwargs or {}))
 
 
 def save_network(network: nn.Module, path: Path, config: dict[str, Any], half: bool = False, **metadata: str) -> None:
@@ -157,28 +169,9 @@ def save_network(network: nn.Module, path: Path, config: dict[str, Any], half: b
         for key, value in network.state_dict().items()
     }
     header = {"architecture": type(network).__name__, "config": json.dumps(config), **metadata}
-    temporary = path.with_name(path.name + ".part")
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         save_file(tensors, temporary, metadata=header)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def pin_card(stage: str, facts: dict[str, Any]) -> None:
-    """Write bytes, sha256 and `facts` of an embedded file into cards.toml, keeping the other cards."""
-    path = WEIGHTS_FOLDER / f"{stage}.safetensors"
-    table = dict(tomllib.loads(_cards_file().read_text(encoding="utf-8"))) if _cards_file().exists() else {}
-    table[stage] = {**table.get(stage, {}), **facts, "bytes": path.stat().st_size, "sha256": sha256(path)}
-    lines = ["# Every embedded weights file. Written by the training commands (loading.pin_card).", ""]
-    for name in sorted(table):
-        lines.append(f"[{name}]")
-        lines += [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in table[name].items()]
-        lines.append("")
-    temporary = _cards_file().with_suffix(".part")
-    temporary.write_text("\n".join(lines), encoding="utf-8")
-    os.replace(temporary, _cards_file())
-
-
-def _cards_file() -> Path:
-    return Path(__file__).parent / "cards.toml"

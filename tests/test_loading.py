@@ -89,6 +89,6 @@ def test_altered_embedded_weights_are_refused(tmp_path, monkeypatch):
     damaged = bytearray(loading.weights_path(name).read_bytes())
     damaged[-1] ^= 1
     (tmp_path / f"{name}.safetensors").write_bytes(damaged)
-    monkeypatch.setattr(loading, "WEIGHTS_FOLDER", tmp_path)
+    monkeypatch.setattr("articulate.models_hub.cards.WEIGHTS_FOLDER", tmp_path)
     with pytest.raises(WeightsError, match="altered"):
         loading.load_network(name)
