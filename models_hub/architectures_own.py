@@ -4,12 +4,17 @@ from itertools import count
 
 from .architectures import Architecture, Shapes, Sizes, register
 from .networks.audio_to_lip import AudioToLip
-from .networks.critics import DifferenceCritic, FrameCritic
+from .networks.difference_critic import DifferenceCritic
+from .networks.face_code import FaceCode
 from .networks.face_finder import FaceFinder
+from .networks.frame_critic import FrameCritic, MultiScaleFrameCritic
 from .networks.generator import FrameGenerator
 from .networks.landmark_estimator import LandmarkEstimator
 from .networks.landmark_predictor import LandmarkPredictor
+from .networks.low_rank import PersonalGenerator, PersonalWarper
+from .networks.regression_critic import RegressionCritic
 from .networks.sync_critic import SyncCritic
+from .networks.vgg19 import Vgg19
 from .networks.warper import MemoryWarper
 
 
@@ -60,12 +65,43 @@ def _sync_critic(shapes: Shapes) -> Sizes:
     }
 
 
-def _frame_generator(shapes: Shapes) -> Sizes:
+def _frame_generator(shapes: Shapes) -> Sizes | None:
+    if "references" in shapes:
+        return None  # tuned to a person
+    return _generator_sizes(shapes)
+
+
+def _generator_sizes(shapes: Shapes) -> Sizes:
     channels = [shapes[f"{name}.weight"][0] for name in ("up_half.0", "up_quarter.0", "enter.0.0")]
-    return {"channels": channels, "width": shapes["paint.weight"][1]}
+    guide = shapes.get("condense_coarse.guide.weight", (0, 0))
+    return {"channels": channels, "width": shapes["paint.weight"][1], "condenser": guide[1]}
 
 
-def _memory_warper(shapes: Shapes) -> Sizes:
+def _personal(shapes: Shapes, sizes: Sizes) -> Sizes:
+    _ = shapes["references"]
+    ranks = [shape[0] for name, shape in shapes.items() if name.startswith("adapters.") and name.endswith(".down")]
+    return {"rank": max(ranks), **sizes}
+
+
+def _multi_scale(shapes: Shapes) -> Sizes:
+    scales = len(outputs(shapes, "critics.{}.score.bias"))
+    return {"widths": outputs(shapes, "critics.0.layers.{}.parametrizations.weight.original"), "scales": scales}
+
+
+def _regression_critic(shapes: Shapes) -> Sizes:
+    _ = shapes["decide.weight"]
+    widths = [shapes[name][0] for index in range(0, 64) if len(shapes.get(name := f"frames.{index}.weight", ())) == 4]
+    layers = len([name for name in shapes if name.startswith("lstm.weight_ih_l")])
+    return {"widths": widths, "features": shapes["project.weight"][0], "layers": layers}
+
+
+def _memory_warper(shapes: Shapes) -> Sizes | None:
+    if "references" in shapes:
+        return None  # tuned to a person
+    return _warper_sizes(shapes)
+
+
+def _warper_sizes(shapes: Shapes) -> Sizes:
     hourglass = "dense_motion.hourglass"
     cells, width = shapes["memory.bank"]
     return {
@@ -100,4 +136,17 @@ register(
                  half=True, smallest=64, multiple=8, unit=_PIXELS, source="MCNet's family, our reconstruction"),
     Architecture("MemoryWarper", ("warper",), _memory_warper, MemoryWarper,
                  half=True, smallest=64, multiple=8, unit=_PIXELS, source="MCNet's family, our reconstruction"),
+    Architecture("PersonalGenerator", ("generator",), lambda shapes: _personal(shapes, _generator_sizes(shapes)),
+                 PersonalGenerator, half=True, smallest=64, multiple=8, unit=_PIXELS,
+                 source="a generator tuned to a person"),
+    Architecture("PersonalWarper", ("warper",), lambda shapes: _personal(shapes, _warper_sizes(shapes)),
+                 PersonalWarper, half=True, smallest=64, multiple=8, unit=_PIXELS, source="a warper tuned to a person"),
+    Architecture("FaceCode", ("face_code",), lambda shapes: {"length": shapes["directions"][1]}, FaceCode,
+                 half=False, smallest=64, multiple=1, unit=_PIXELS, source="Fisherfaces"),
+    Architecture("MultiScaleFrameCritic", ("multi_scale_critic",), _multi_scale, MultiScaleFrameCritic,
+                 half=True, smallest=32, multiple=1, unit=_PIXELS, source="MCNet's discriminator, our reconstruction"),
+    Architecture("RegressionCritic", ("regression_critic",), _regression_critic, RegressionCritic,
+                 half=False, smallest=32, multiple=1, unit=_PIXELS, source="ATVGnet's discriminator, slim"),
+    Architecture("Vgg19", ("vgg19",), lambda shapes: {} if "features.28.weight" in shapes else None, Vgg19,
+                 half=True, smallest=32, multiple=1, unit=_PIXELS, source="Simonyan and Zisserman 2015"),
 )  # fmt: skip

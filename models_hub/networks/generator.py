@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .blocks import ResidualBlock, conv_block, resize, warp
+from .condenser import AttentionCondenser
 from .density import density_maps
 from .ibug68 import DENSITY_REGIONS, EYES, INNER_LIPS, OUTER_LIPS
 from .landmark_motion import inner_mouth_mask
@@ -42,9 +43,10 @@ class FrameGenerator(nn.Module):
     Args:
         channels: of the warper's levels at half, quarter and eighth size.
         width: channels of the last layers, which paint four pixels to a cell of half size.
+        condenser: length of the CLIP embedding that attention condensers are guided by (CPNet); 0 leaves them out.
     """
 
-    def __init__(self, channels: tuple[int, ...] = (32, 64, 128), width: int = 40) -> None:
+    def __init__(self, channels: tuple[int, ...] = (32, 64, 128), width: int = 40, condenser: int = 0) -> None:
         super().__init__()
         self.channels = tuple(channels)
         half, quarter, coarse = self.channels
@@ -55,6 +57,9 @@ class FrameGenerator(nn.Module):
         self.up_half = conv_block(quarter, half)
         self.merge_half = nn.Sequential(conv_block(2 * half + details + 12, width), conv_block(width, width))
         self.paint = nn.Conv2d(width, 16, 3, padding=1)
+        if condenser:
+            self.condense_coarse = AttentionCondenser(coarse, embedding=condenser)
+            self.condense_quarter = AttentionCondenser(quarter, embedding=condenser)
 
     @staticmethod
     def hints(source_points: Tensor, driving_points: Tensor, flow: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -74,8 +79,16 @@ class FrameGenerator(nn.Module):
         masks = mouth_masks(source_points, driving_points, flow, size // 2)
         return coarse, quarter, torch.cat([fine, *masks], dim=1)
 
+    def _condense(self, scale: str, features: Tensor, embedding: Tensor | None) -> Tensor:
+        condenser = getattr(self, f"condense_{scale}", None)
+        return features if condenser is None else condenser(features, embedding)
+
     def forward(
-        self, features: tuple[Tensor, ...], hints: tuple[Tensor, Tensor, Tensor], warped: Tensor
+        self,
+        features: tuple[Tensor, ...],
+        hints: tuple[Tensor, Tensor, Tensor],
+        warped: Tensor,
+        embedding: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Paint a frame and say where the warped source is better.
 
@@ -83,15 +96,17 @@ class FrameGenerator(nn.Module):
             features: coarse to fine, (B, C, S/8, S/8) to (B, C, S/2, S/2), from the warper.
             hints: from `hints`.
             warped: (B, 3, S, S), the source itself, warped.
+            embedding: (1, E) of CLIP for condensers; without it they predict it.
 
         Returns:
             Painted (B, 3, S, S) in 0..1, blend (B, 1, S, S) in 0..1 (1 = warped source).
         """
         coarse, quarter, half = features
         shape, quarter_shape, detail = (hint.to(coarse.dtype) for hint in hints)
-        x = self.enter(torch.cat([coarse, shape], dim=1))
+        x = self._condense("coarse", self.enter(torch.cat([coarse, shape], dim=1)), embedding)
         x = self.up_quarter(resize(x, quarter.shape[-2:]))
         x = self.merge_quarter(torch.cat([x, quarter, quarter_shape], dim=1))
+        x = self._condense("quarter", x, embedding)
         x = self.up_half(resize(x, half.shape[-2:]))
         pixels = F.pixel_unshuffle(warped, 2).to(coarse.dtype)  # (B, 12, S/2, S/2)
         x = self.merge_half(torch.cat([x, half, detail, pixels], dim=1))

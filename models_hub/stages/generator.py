@@ -12,6 +12,7 @@ from ..networks.blocks import warp
 from ..networks.generator import FrameGenerator
 from ..types import FrameChunk, Progress, Stream, Window
 from .inference import Runtime, precision, runtime
+from .personal import for_face
 
 FRAME_BYTES = 48 * 2**20  # working memory of one frame on the device, generously
 RAMP = 16  # pixels over which a painted window gives way to the warped source
@@ -56,6 +57,7 @@ def generate_stream(
     if not isinstance(network, FrameGenerator):
         raise InputError(f"{weights} holds a {type(network).__name__}, not the generator; choose generator weights.")
     face = warped.face
+    network = for_face(network, face)
 
     def chunks(start: int, stop: int) -> Iterator[FrameChunk]:
         run = runtime() if device is None else Runtime(device)

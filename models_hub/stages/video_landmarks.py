@@ -202,3 +202,10 @@ def _transfer(driver: Tensor, source: Tensor, start: int, mode: str) -> Tensor:
     if mode == "absolute":
         return driver @ turn.T + shift
     return source + (driver - driver[start]) @ turn.T
+
+
+def track_points(pictures: Iterable[Tensor], detector: str = "embedded") -> Iterator[Tensor | None]:
+    """Landmarks (68, 2) in pixels of each picture (H, W, 3) of a video in order, or None where no face is seen."""
+    track = _Track(detector)
+    for picture in pictures:
+        yield track(picture)

@@ -10,6 +10,7 @@ from ..networks.ibug68 import DENSITY_REGIONS, RIGID
 from ..networks.warper import MemoryWarper
 from ..types import Density, Face, Stream, WarpChunk, Window
 from .inference import Runtime, precision, runtime
+from .personal import for_face
 
 CHUNK = 8
 """Frames whose features are held at once: about 4 MB each."""
@@ -74,6 +75,7 @@ def warp_stream(
     network = load_network("warper", weights)
     if not isinstance(network, MemoryWarper):
         raise InputError(f"{weights} holds a {type(network).__name__}, not the warper; choose warper weights.")
+    network = for_face(network, face)
     drawn = tuple(map(tuple, DENSITY_REGIONS)) == density.regions and density.size == network.dense_motion.size
     part = painted_window(face, density.landmarks.points) if window is None else window
     encoded = []

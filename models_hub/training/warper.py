@@ -14,14 +14,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..loading import WEIGHTS_FOLDER, load_network, pin_card, save_network
-from ..networks.blocks import cut_windows, resize, sample, warp
 from ..networks.critics import DifferenceCritic, FrameCritic
 from ..networks.density import density_maps
-from ..networks.generator import FrameGenerator, mouth_masks
+from ..networks.generator import FrameGenerator
 from ..networks.ibug68 import LIPS
 from ..networks.warper import MemoryWarper
 from . import fit
 from .footage import SIZE, PairBatch, PairSampler, pack_footage
+from .render import Rendered, render
 from .warper_losses import feature_matching, hinge_critic, reconstruction, region_weights
 
 PAINTED = 3  # frames of each source that are painted; one more once the critics want neighbours
@@ -107,17 +107,9 @@ def window_corners(points: Tensor, generator: torch.Generator) -> Tensor:
 class Driven:
     """Sources driven to other frames of their clips: flow of all frames, painted windows of some."""
 
-    half: Tensor  # (S * D, 3, 128, 128) warped sources at half size
-    hidden: Tensor  # (S * D, 1, 128, 128) inner mouths that the sources never showed
-    made: Tensor  # (S * P, 3, w, w) blended windows
+    rendered: Rendered  # of S * D frames, S * P of them painted
     real: Tensor  # (S * P, 3, w, w)
-    blend: Tensor  # (S * P, 1, w, w)
     points: Tensor  # (S * P, 68, 2) of the painted frames
-    corners: Tensor  # (S * P, 2) of their windows
-
-    def cut(self, maps: Tensor) -> Tensor:
-        """The windows out of maps (S * P, C, h, w)."""
-        return cut_windows(maps, self.corners, WINDOW)
 
 
 def drive(made: torch.nn.ModuleDict, batch: PairBatch, random: torch.Generator, neighbours: bool, amp: bool) -> Driven:
@@ -130,7 +122,6 @@ def drive(made: torch.nn.ModuleDict, batch: PairBatch, random: torch.Generator, 
         neighbours: paint one frame more, and the first two of each source through the same window.
         amp: bfloat16 autocast.
     """
-    warper, generator = made["warper"], made["generator"]
     driven = len(batch.driving) // len(batch.source)
     painted_each = PAINTED + int(neighbours)
     picked = (torch.arange(0, len(batch.driving), driven)[:, None] + torch.arange(painted_each)).flatten()
@@ -141,39 +132,25 @@ def drive(made: torch.nn.ModuleDict, batch: PairBatch, random: torch.Generator, 
     # Estimated landmarks are never exact: neither are these.
     noisy = batch.driving_points + 0.003 * torch.randn(batch.driving_points.shape, generator=random)
 
-    def cut(x: Tensor) -> Tensor:
-        return cut_windows(x, corners, WINDOW)
-
-    with torch.autocast("cpu", torch.bfloat16, enabled=amp):
-        encoded = warper.encode(batch.source, batch.source_points)
-        flow, occlusion = warper.flow(encoded.repeat(driven), noisy)
-        half = warp(F.avg_pool2d(batch.source, 2).repeat_interleave(driven, 0), flow)
-        with torch.no_grad():
-            inner, shown = mouth_masks(batch.source_points.repeat_interleave(driven, 0), noisy, flow, SIZE // 2)
-        source = encoded.repeat(painted_each)
-        features = warper.compensate(source, flow[picked], occlusion[picked], cut)
-        with torch.no_grad():
-            hints = tuple(cut(hint) for hint in generator.hints(source.points, noisy[picked], flow[picked], SIZE))
-        grid = cut(resize(flow[picked].permute(0, 3, 1, 2), (SIZE, SIZE))).permute(0, 2, 3, 1)
-        part = sample(source.image, grid)
-        painted, blend = generator(features, hints, part)
-    made_windows = blend * part + (1 - blend) * painted
-    return Driven(half, inner * (1 - shown), made_windows, cut(batch.driving[picked]), blend, points, corners)
+    with torch.autocast(batch.source.device.type, torch.bfloat16, enabled=amp):
+        rendered = render(made, batch.source, batch.source_points, noisy, picked, corners, WINDOW)
+    return Driven(rendered, rendered.cut(batch.driving[picked]), points)
 
 
 def generator_step(trainer: Trainer, batch: PairBatch, random: torch.Generator, critics: bool, amp: bool) -> dict:
     """One step of warper and generator; returns the terms and what the critics need."""
     result = drive(trainer.made, batch, random, critics, amp)
-    made, real = result.made, result.real
-    terms = {"reconstruction": reconstruction(made, real, result.cut(region_weights(result.points, SIZE)))}
+    rendered, real = result.rendered, result.real
+    made = rendered.made
+    terms = {"reconstruction": reconstruction(made, real, rendered.cut(region_weights(result.points, SIZE)))}
     # What the source never showed is not the flow's to explain: it would fetch nostrils for open mouths.
-    error = (result.half - F.avg_pool2d(batch.driving, 2)) * (1 - result.hidden)
+    error = (rendered.half - F.avg_pool2d(batch.driving, 2)) * (1 - rendered.hidden)
     terms["warped"] = (error.abs() * region_weights(batch.driving_points, SIZE // 2)).mean()
     terms["warped_whole"] = sum(F.avg_pool2d(error, scale).abs().mean() for scale in (1, 2, 4))
     loss = 10 * terms["reconstruction"] + 5 * terms["warped"] + 15 * terms["warped_whole"]
     judged = None
     if critics:
-        density = 8 * result.cut(density_maps(result.points, SIZE, 2.0))
+        density = 8 * rendered.cut(density_maps(result.points, SIZE, 2.0))
         first = torch.arange(0, len(made), PAINTED + 1)
         judged = (made, real, density, first)
         score, mine = trainer.frame_critic.judge(made, density)
@@ -192,7 +169,7 @@ def generator_step(trainer: Trainer, batch: PairBatch, random: torch.Generator, 
     if norm.isfinite():
         trainer.optimiser.step()
     terms["l1"] = (made.detach() - real).abs().mean()
-    terms["blend"] = result.blend.mean()
+    terms["blend"] = rendered.blend.mean()
     return {"terms": {name: float(value.detach()) for name, value in terms.items()}, "judged": judged}
 
 
