@@ -22,7 +22,13 @@ MOST_REMEMBERED = 512
 
 
 def cache_folder() -> Path:
-    """Where weights and what is known about them are kept outside of ComfyUI: ~/.cache/articulate."""
+    """Where weights, and what is known about them, are kept outside of ComfyUI.
+
+    `ARTICULATE_MODELS`, or else articulate in `XDG_CACHE_HOME` or ~/.cache.
+    """
+    given = os.environ.get("ARTICULATE_MODELS")
+    if given:
+        return Path(given).expanduser()
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "articulate"
 
 

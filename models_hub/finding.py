@@ -5,7 +5,6 @@ reference to the Hub, `owner/name@revision:file`. Whatever is found is verified 
 """
 
 import logging
-import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -29,9 +28,7 @@ def model_folders(stage: str) -> list[Path]:
 
     `ARTICULATE_MODELS` or else ~/.cache/articulate, then models/articulate below the current directory.
     """
-    given = os.environ.get("ARTICULATE_MODELS")
-    root = Path(given).expanduser() if given else files.cache_folder()
-    return [root / stage, Path("models") / "articulate" / stage]
+    return [files.cache_folder() / stage, Path("models") / "articulate" / stage]
 
 
 def choices(stage: str, folders: Sequence[Path]) -> list[str]:

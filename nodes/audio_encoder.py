@@ -36,20 +36,25 @@ class ArticulateAudioEncoder(io.ComfyNode):
                     tooltip="Frames a second of the video. The weights have learned 25; others are interpolated.",
                 ),
                 types.weights_input(STAGE),
+                types.repository_input(),
             ],
             outputs=[types.Speech.Output("speech", tooltip="Lip motion units at the video's frame rate.")],
         )
 
     @classmethod
-    def fingerprint_inputs(cls, weights=None, **_) -> str:
-        return types.weights_state(STAGE, weights)
+    def validate_inputs(cls, weights=None, repository=None) -> bool | str:
+        return types.weights_problem(STAGE, weights, repository) or True
+
+    @classmethod
+    def fingerprint_inputs(cls, weights=None, repository=None, **_) -> str:
+        return types.weights_state(STAGE, weights, repository)
 
     @classmethod
     @types.explains_missing_packages
-    def execute(cls, audio, fps, weights) -> io.NodeOutput:
+    def execute(cls, audio, fps, weights, repository="") -> io.NodeOutput:
         waveform, rate = sound(audio)
         with torch.inference_mode():
-            speech = encode_speech(waveform, rate, fps, weights_file(STAGE, weights), host_progress(1))
+            speech = encode_speech(waveform, rate, fps, weights_file(STAGE, weights, repository), host_progress(1))
         return io.NodeOutput(speech)
 
 

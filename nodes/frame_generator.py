@@ -22,14 +22,19 @@ class ArticulateFrameGenerator(io.ComfyNode):
             inputs=[
                 types.Warp.Input("warp", tooltip="The warped source, from the Memory-Compensated Warper."),
                 types.weights_input(STAGE),
+                types.repository_input(),
             ],
             outputs=[types.Frames.Output("frames", tooltip="A stream of frames, still in parts for Compose.")],
         )
 
     @classmethod
-    def fingerprint_inputs(cls, weights=None, **_) -> str:
-        return types.weights_state(STAGE, weights)
+    def validate_inputs(cls, weights=None, repository=None) -> bool | str:
+        return types.weights_problem(STAGE, weights, repository) or True
 
     @classmethod
-    def execute(cls, warp, weights) -> io.NodeOutput:
-        return io.NodeOutput(generate_stream(warp, weights_file(STAGE, weights)))
+    def fingerprint_inputs(cls, weights=None, repository=None, **_) -> str:
+        return types.weights_state(STAGE, weights, repository)
+
+    @classmethod
+    def execute(cls, warp, weights, repository="") -> io.NodeOutput:
+        return io.NodeOutput(generate_stream(warp, weights_file(STAGE, weights, repository)))

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from ..models_hub import cards, finding, references
 from ..models_hub.types import Progress
 
 INSIDE_COMFYUI = "comfy_api" in sys.modules
@@ -94,32 +95,49 @@ def models_folders(stage: str) -> list[Path]:
     """Folders that may hold weights files for a stage, in the order in which they are searched.
 
     In ComfyUI: the folders registered as `articulate` (models/articulate and extra_model_paths); in a script:
-    models/articulate below the current directory.
+    `ARTICULATE_MODELS` or ~/.cache/articulate, then models/articulate below the current directory.
     """
-    if INSIDE_COMFYUI:
-        import folder_paths
+    if not INSIDE_COMFYUI:
+        return finding.model_folders(stage)
+    import folder_paths
 
-        if "articulate" not in folder_paths.folder_names_and_paths:
-            default = str(Path(folder_paths.models_dir) / "articulate")
-            folder_paths.folder_names_and_paths["articulate"] = ([default], {".safetensors"})
-        roots = [Path(root) for root in folder_paths.get_folder_paths("articulate")]
-    else:
-        roots = [Path("models") / "articulate"]
-    return [root / stage for root in roots]
+    default, extensions = str(Path(folder_paths.models_dir) / "articulate"), {".safetensors"}
+    folders, known = folder_paths.folder_names_and_paths.get("articulate", ([], set()))
+    if default not in folders or not extensions <= set(known):  # extra_model_paths may have registered its own first
+        everywhere = [*folders, *([] if default in folders else [default])]
+        folder_paths.folder_names_and_paths["articulate"] = (everywhere, {*known, *extensions})
+    return [Path(root) / stage for root in folder_paths.get_folder_paths("articulate")]
 
 
 def weights_choices(stage: str) -> list[str]:
-    """Names for the `weights` input of a stage: the embedded default first, then the user's files, sorted."""
-    files = {file.name for folder in models_folders(stage) if folder.is_dir() for file in folder.glob("*.safetensors")}
-    return ["embedded", *sorted(files)]
+    """Names for the `weights` input of a stage: the embedded default first, then cards, then the user's files."""
+    return finding.choices(stage, models_folders(stage))
 
 
-def weights_file(stage: str, choice: str) -> str:
-    """What `models_hub.loading` takes for a choice: "embedded", or the path of the file."""
-    for folder in models_folders(stage):
-        if choice != "embedded" and (folder / choice).is_file():
-            return str(folder / choice)
-    return choice
+def weights_file(stage: str, choice: str, repository: str | None = None) -> str:
+    """What `models_hub.loading` takes for a choice: "embedded", or the path of the verified file.
+
+    Weights of the Hub are fetched here, with a bar on the node; cancelling the run cancels the download.
+
+    Args:
+        stage: name of the stage.
+        choice: "embedded", the name of a card or of a file in a model folder, or `owner/name@revision:file`.
+        repository: such a reference; where it is given, the choice does not matter.
+
+    Raises:
+        WeightsError: there is no such file, or it is not what it should be.
+    """
+    wanted, bars = (repository or "").strip() or choice, []
+
+    def progress(done: int, in_all: int) -> None:
+        if not bars:
+            bars.append(host_progress(in_all))
+        bars[0](done, in_all)
+
+    if repository and repository.strip():
+        references.parse(wanted)  # a file's or a card's name is none
+    path = finding.find(stage, wanted, models_folders(stage), progress)
+    return wanted if wanted == "embedded" and path.parent == cards.WEIGHTS_FOLDER else str(path)
 
 
 def intermediate_device() -> torch.device:

@@ -66,17 +66,24 @@ class ArticulateLandmarkPredictor(io.ComfyNode):
                     tooltip="Decides when the eyes blink and how the head sways. The mouth does not depend on it.",
                 ),
                 types.weights_input(STAGE),
+                types.repository_input(),
             ],
             outputs=[types.Landmarks.Output("landmarks", tooltip="The 68 points in every frame.")],
         )
 
     @classmethod
-    def fingerprint_inputs(cls, weights=None, **_) -> str:
-        return types.weights_state(STAGE, weights)
+    def validate_inputs(cls, weights=None, repository=None) -> bool | str:
+        return types.weights_problem(STAGE, weights, repository) or True
+
+    @classmethod
+    def fingerprint_inputs(cls, weights=None, repository=None, **_) -> str:
+        return types.weights_state(STAGE, weights, repository)
 
     @classmethod
     @types.explains_missing_packages
-    def execute(cls, speech, face, strength, smoothing, blink, head_motion, seed, weights) -> io.NodeOutput:
+    def execute(
+        cls, speech, face, strength, smoothing, blink, head_motion, seed, weights, repository=""
+    ) -> io.NodeOutput:
         with torch.inference_mode():
             landmarks = predict_landmarks(
                 speech,
@@ -86,7 +93,7 @@ class ArticulateLandmarkPredictor(io.ComfyNode):
                 blink=blink,
                 head_motion=head_motion,
                 seed=seed,
-                weights=weights_file(STAGE, weights),
+                weights=weights_file(STAGE, weights, repository),
                 progress=host_progress(len(speech)),
             )
         return io.NodeOutput(landmarks)

@@ -6,9 +6,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from ..models_hub import finding, references
 from ..models_hub.errors import InputError, WeightsError
-from ..models_hub.loading import weights_path
-from .host import io, weights_choices, weights_file
+from .host import io, models_folders, weights_choices
 
 CATEGORY = "Articulate"
 PACK_FOLDER = Path(__file__).resolve().parent.parent
@@ -29,7 +29,7 @@ BoundingBox = io.Custom("BOUNDING_BOX")
 
 
 def weights_input(stage: str) -> io.Combo.Input:
-    """The choice of weights of a stage: the embedded default first, then the user's files."""
+    """The choice of weights of a stage: the embedded default first, then its other cards, then the user's files."""
     return io.Combo.Input(
         "weights",
         options=weights_choices(stage),
@@ -39,14 +39,42 @@ def weights_input(stage: str) -> io.Combo.Input:
     )
 
 
-def weights_state(stage: str, choice: str | None) -> str:
-    """A text that changes when the chosen weights file does, so that results made by the old one are not reused."""
+def repository_input() -> io.String.Input:
+    """Weights from the Hub, typed; the last input of a node."""
+    return io.String.Input(
+        "repository",
+        optional=True,
+        default="",
+        advanced=True,
+        tooltip="Weights from the Hugging Face Hub in place of the choice above, as owner/name, owner/name:file or "
+        "owner/name@revision:file. They are fetched once, verified and kept. Leave it empty to use the choice above.",
+    )
+
+
+def weights_problem(stage: str, weights: str | None, repository: str | None) -> str:
+    """Why weights cannot be used, or nothing; a linked value comes as None and is checked when the node runs.
+
+    Asks no server. Files that a card only describes are missed when the node runs, with a sentence on how to get them.
+    """
     try:
-        path = weights_path(stage, weights_file(stage, choice or "embedded"))
+        if repository and repository.strip():
+            references.parse(repository)
+        elif weights is not None and references.is_reference(weights):
+            references.parse(weights)
+        elif weights is not None and weights not in weights_choices(stage):
+            finding.find(stage, weights, models_folders(stage))
+    except WeightsError as error:
+        return str(error)
+    return ""
+
+
+def weights_state(stage: str, weights: str | None, repository: str | None = None) -> str:
+    """A text that changes when the chosen weights do, so that results made by the old ones are not reused."""
+    choice = (repository or "").strip() or weights or "embedded"
+    try:
+        return finding.state(stage, choice, models_folders(stage))
     except WeightsError as error:  # running the node says so again, where it can be seen
         return str(error)
-    state = path.stat()
-    return f"{path}:{state.st_size}:{state.st_mtime_ns}"
 
 
 def explains_missing_packages(function: Callable) -> Callable:

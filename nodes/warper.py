@@ -23,14 +23,19 @@ class ArticulateWarper(io.ComfyNode):
                 types.Face.Input("face", tooltip="The source face, from the Face node."),
                 types.Density.Input("density", tooltip="Where the landmarks are in every frame."),
                 types.weights_input(STAGE),
+                types.repository_input(),
             ],
             outputs=[types.Warp.Output("warp", tooltip="A stream of flow, occlusion and warped features.")],
         )
 
     @classmethod
-    def fingerprint_inputs(cls, weights=None, **_) -> str:
-        return types.weights_state(STAGE, weights)
+    def validate_inputs(cls, weights=None, repository=None) -> bool | str:
+        return types.weights_problem(STAGE, weights, repository) or True
 
     @classmethod
-    def execute(cls, face, density, weights) -> io.NodeOutput:
-        return io.NodeOutput(warp_stream(face, density, weights_file(STAGE, weights)))
+    def fingerprint_inputs(cls, weights=None, repository=None, **_) -> str:
+        return types.weights_state(STAGE, weights, repository)
+
+    @classmethod
+    def execute(cls, face, density, weights, repository="") -> io.NodeOutput:
+        return io.NodeOutput(warp_stream(face, density, weights_file(STAGE, weights, repository)))

@@ -131,7 +131,7 @@ def test_weights_that_are_cut_short_are_refused_by_name(tmp_path, voice, monkeyp
     shutil.copytree(loading.WEIGHTS_FOLDER, folder)
     cut = folder / "generator.safetensors"
     cut.write_bytes(cut.read_bytes()[:5000])
-    monkeypatch.setattr(loading, "WEIGHTS_FOLDER", folder)
+    monkeypatch.setattr("articulate.models_hub.cards.WEIGHTS_FOLDER", folder)
     assert main(["talk", str(PORTRAIT), str(voice), "-o", str(tmp_path / "t.mp4"), "--quiet"]) == 1
     said = capsys.readouterr().err
     assert "generator.safetensors" in said and "cut short" in said

@@ -147,8 +147,13 @@ def test_critics_are_loaded_with_their_weights():
 
 
 def test_weights_that_change_make_the_node_run_again(tmp_path, monkeypatch):
-    state = ArticulateWarper.fingerprint_inputs(weights="embedded")
-    assert state == ArticulateWarper.fingerprint_inputs(weights="embedded")
-    monkeypatch.setattr("articulate.nodes.types.weights_path", lambda stage, weights: tmp_path / "w")
-    (tmp_path / "w").write_bytes(b"1")
-    assert ArticulateWarper.fingerprint_inputs(weights="embedded") != state
+    monkeypatch.setenv("ARTICULATE_MODELS", str(tmp_path))
+    (tmp_path / "warper").mkdir()
+    states = {ArticulateWarper.fingerprint_inputs(weights="embedded", repository="")}
+    for content in (b"1", b"22"):
+        (tmp_path / "warper" / "mine.safetensors").write_bytes(content)
+        state = ArticulateWarper.fingerprint_inputs(weights="mine.safetensors", repository="")
+        assert state == ArticulateWarper.fingerprint_inputs(weights="mine.safetensors")
+        states.add(state)
+    states.add(ArticulateWarper.fingerprint_inputs(weights="embedded", repository="me/mine@" + 40 * "a"))
+    assert len(states) == 4

@@ -3,6 +3,7 @@ import sys
 
 import pytest
 import torch
+from articulate.models_hub.errors import WeightsError
 from articulate.nodes import host
 from articulate.nodes.host import io
 from articulate.nodes.standin.execution import Execution, at_node, executing, numbered_path
@@ -70,14 +71,34 @@ def test_progress_may_come_with_a_frame_and_correct_its_total():
 
 def test_a_users_weights_join_the_embedded_ones(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert host.weights_choices("warper") == ["embedded"]
-    folder = tmp_path / "models" / "articulate" / "warper"
-    folder.mkdir(parents=True)
-    (folder / "mine 나.safetensors").write_bytes(b"x")
-    (folder / "notes.txt").write_text("x")
-    assert host.weights_choices("warper") == ["embedded", "mine 나.safetensors"]
+    monkeypatch.setenv("ARTICULATE_MODELS", str(tmp_path / "mine"))
+    before = host.weights_choices("warper")
+    assert before[0] == "embedded"
+    for folder, name in (
+        (tmp_path / "models" / "articulate", "mine 나.safetensors"),
+        (tmp_path / "mine", "a.safetensors"),
+    ):
+        (folder / "warper").mkdir(parents=True)
+        (folder / "warper" / name).write_bytes(b"x")
+        (folder / "warper" / "notes.txt").write_text("x")
+    assert host.weights_choices("warper") == [*before, "a.safetensors", "mine 나.safetensors"]
     assert host.weights_file("warper", "embedded") == "embedded"
-    assert (tmp_path / host.weights_file("warper", "mine 나.safetensors")).samefile(folder / "mine 나.safetensors")
+    for name in ("a.safetensors", "mine 나.safetensors"):
+        found = tmp_path / host.weights_file("warper", name)
+        assert found.name == name and found.read_bytes() == b"x"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../secret.safetensors", "/etc/passwd", "..", "a/../../secret.safetensors", "C:secret.safetensors", "", "x\0y"],
+)
+def test_a_choice_never_leaves_the_model_folders(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "models" / "articulate" / "warper").mkdir(parents=True)
+    for place in (tmp_path, tmp_path / "models", tmp_path / "models" / "articulate"):
+        (place / "secret.safetensors").write_bytes(b"x")
+    with pytest.raises(WeightsError, match=r"Looked in|cannot be used"):
+        host.weights_file("warper", name)
 
 
 def test_files_are_numbered_as_the_host_numbers_them(tmp_path):
