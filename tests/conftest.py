@@ -1,7 +1,49 @@
-"""Tests leave the user's own folders alone."""
+"""What several tests look at: the sample portrait's face, and frames of it in which the mouth opens and closes."""
 
 import os
 import tempfile
+from pathlib import Path
 
-# Before anything reads it, and inherited by the programs that tests start.
+import articulate
+import pytest
+import torch
+
+# Tests leave the user's own folders alone; programs that tests start inherit this.
 os.environ["ARTICULATE_MODELS"] = tempfile.mkdtemp(prefix="articulate-tests-")
+
+SAMPLES = Path(articulate.__file__).parent / "samples"
+
+
+@pytest.fixture(scope="session")
+def sample_face():
+    """The face of samples/portrait.jpg."""
+    from articulate.models_hub.media import read_picture
+    from articulate.models_hub.stages.face import locate_face
+
+    return locate_face(read_picture(SAMPLES / "portrait.jpg"))
+
+
+@pytest.fixture(scope="session")
+def moving_face(sample_face):
+    """Frames (12, 3, 256, 256) of the sample face, and their points (12, 68, 2): the mouth goes down and comes back.
+
+    Real pixels, bent smoothly around the mouth without any network. Frame 0 is the picture itself.
+    """
+    from articulate.models_hub.networks.density import cell_centres
+    from articulate.models_hub.networks.ibug68 import LIPS
+
+    way = 0.1 * torch.sin(torch.arange(12) * (torch.pi / 11)).abs()  # (T,) crop units
+    middle = sample_face.points[list(LIPS)].mean(0)
+
+    def share(places):
+        return torch.exp(-0.5 * ((places - middle) / 0.2).square().sum(-1))
+
+    centres = cell_centres(256)
+    grid = torch.stack(torch.meshgrid(centres, centres, indexing="xy"), -1)  # (256, 256, 2)
+    down = torch.tensor([0.0, 1.0]) * way[:, None, None]  # (T, 1, 2)
+    points = sample_face.points + share(sample_face.points)[None, :, None] * down
+    back = grid - down[:, None] * share(grid - down[:, None])[..., None]
+    frames = torch.nn.functional.grid_sample(
+        sample_face.crop.expand(12, -1, -1, -1), back, padding_mode="border", align_corners=False
+    )
+    return frames, points
