@@ -47,9 +47,11 @@ class LowRank(nn.Module):
 
 
 def adaptable(network: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """The convolutions and linear layers that can be adapted, with their names."""
+    """The convolutions and linear layers that can be adapted, with their names; condensers are new and learn whole."""
     for name, module in network.named_modules():
-        if isinstance(module, nn.Conv2d | nn.Linear) and module.weight.numel() > SMALLEST:
+        if "condense_" in name or not isinstance(module, nn.Conv2d | nn.Linear):
+            continue
+        if module.weight.numel() > SMALLEST:
             yield name, module
 
 

@@ -1,0 +1,328 @@
+"""The fit: networks, losses and footage -> tuned networks, on one device or several (Lightning Fabric).
+
+It can be killed at any moment and goes on where its last checkpoint left it, step for step the same: which frames a
+step sees is a function of seed and step alone, and everything else that a step depends on is in the checkpoint.
+"""
+
+import copy
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import InputError
+from ..networks.low_rank import adapt
+from . import fit
+from .batches import TuneSampler, pictures, reference_frame
+from .looking import drive_frame, mouth_error, unadapted, watched_frames
+from .material import Take
+from .objective import LossWeights, Objective, make_critics
+from .records import Records
+from .settings import LEAST_FRAMES, PREFIXES, TuneSettings, TuneState
+
+LOST_PATIENCE = 25
+"""Steps in a row that may be skipped because they are not finite."""
+
+Watch = Callable[[int, int, Callable[[], Tensor]], None]
+"""Called after every step with (done, in all, a function that gives a preview (H, W, 3)); it may raise to cancel."""
+
+
+class Fit:
+    """One fit, from the first step to the last.
+
+    Args:
+        networks: "warper" and "generator", as they are before; they are copied.
+        learned, held: takes to learn from, and takes to watch.
+        settings, weights: how, and by what.
+        folder: for checkpoint.pt, log.jsonl and losses.png.
+        critics: trained beside; those that `weights` asks for and that are not given are loaded or made.
+        vgg, embedding: see `Objective`.
+        resume: go on from the folder's checkpoint.
+    """
+
+    def __init__(
+        self,
+        networks: dict[str, nn.Module],
+        learned: list[Take],
+        held: list[Take],
+        settings: TuneSettings,
+        weights: LossWeights,
+        folder: Path,
+        critics: dict[str, nn.Module] | None = None,
+        vgg: str = "",
+        embedding: Tensor | None = None,
+        resume: bool = False,
+    ) -> None:
+        self.settings, self.weights, self.folder = settings, weights, Path(folder)
+        self.learned, self.held = learned, held
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.fabric = start_fabric(settings)
+        torch.manual_seed(settings.seed)
+        self.made = nn.ModuleDict({name: copy.deepcopy(network) for name, network in networks.items()})
+        trained = self._choose()
+        self.critics = copy.deepcopy(make_critics(weights, critics)).train().requires_grad_(True)
+        self.state = TuneState(frames=max(settings.frames, weights.run))
+        self.made.eval()  # statistics of batch norms stay: a few frames of one face would spoil them
+        self.average = fit.Average(self.made, settings.average)
+        objective = Objective(self.made, self.critics, weights, vgg, embedding)
+        objective.place(self.fabric.device)
+        self.optimiser = torch.optim.Adam(trained, settings.rate, betas=(0.9, 0.99))
+        self.objective, self.optimiser = self.fabric.setup(objective, self.optimiser)
+        self.average.network.to(self.fabric.device)
+        self.critic_optimiser = None
+        if len(self.critics):
+            optimiser = torch.optim.Adam(self.critics.parameters(), 2e-4, betas=(0.5, 0.999))
+            self.critics.to(self.fabric.device)
+            self.critic_optimiser = optimiser
+        self.best: dict[str, Tensor] = {}
+        self.trained = trained
+        if resume:
+            self._restore(fit.load_checkpoint(self.folder / "checkpoint.pt"))
+        self.records = Records(self.folder, self.state.step if resume else None) if self.fabric.is_global_zero else None
+
+    def _choose(self) -> list[nn.Parameter]:
+        """Freeze everything but what is trained, which gets adapters where that is asked for."""
+        prefixes = tuple(prefix for part in self.settings.parts for prefix in PREFIXES.get(part, ()))
+        if not prefixes:
+            raise InputError("Of warper and generator nothing is to be trained; add one of generator, warper, memory.")
+        if self.settings.rank:
+            trained = adapt(self.made, self.settings.rank, prefixes)
+        else:
+            self.made.requires_grad_(False)
+            trained = [value for name, value in self.made.named_parameters() if name.startswith(prefixes)]
+        if self.settings.condenser and self.settings.rank:  # new layers have nothing to be adapted to
+            trained += [value for name, value in self.made.named_parameters() if "condense_" in name]
+        for value in trained:
+            value.requires_grad_(True)
+        return trained
+
+    # ---- steps
+
+    def run(self, watch: Watch | None = None) -> TuneState:
+        """Take all steps that are left.
+
+        Raises:
+            InputError: memory is too small for the smallest batch, or the losses stopped being finite.
+        """
+        state, settings = self.state, self.settings
+        if state.before is None and self.held:
+            state.before = state.best = self.look()
+            self._note(0, held_back_mouth_l1=state.before)
+            self.best = self._snapshot()
+        lost = 0
+        while state.step < settings.steps and not state.ended:
+            started = time.monotonic()
+            try:
+                facts = self._step()
+            except (RuntimeError, MemoryError) as error:
+                if not out_of_memory(error):
+                    raise
+                self._shrink(error)
+                continue
+            lost = lost + 1 if facts.pop("lost") else 0
+            state.step += 1
+            if lost >= LOST_PATIENCE:
+                raise InputError(
+                    f"The losses of {lost} steps in a row are not finite, at step {state.step}; lower the learning "
+                    f"rate ({settings.rate:g}) or the weights of the losses. The last checkpoint is kept in "
+                    f"{self.folder}."
+                )
+            self._note(state.step, **facts, seconds=time.monotonic() - started)
+            if self.held and state.step % settings.look_every == 0:
+                self._look_and_judge()
+            if state.step % settings.save_every == 0 or state.step == settings.steps or state.ended:
+                self.save()
+            if watch is not None:
+                try:
+                    watch(state.step, settings.steps, self.preview)
+                except BaseException:  # cancelled, by whatever the host raises: keep what was learned
+                    self.save()
+                    raise
+        return state
+
+    def _step(self) -> dict[str, Any]:
+        settings, state = self.settings, self.state
+        sampler = TuneSampler(self.learned, settings.seed, state.frames, self.weights.run)
+        batch, random = sampler(state.step, self.fabric.global_rank)
+        torch.manual_seed(settings.seed * 1_000_003 + state.step)  # of dropout in critics that are given
+        factor = fit.cosine(state.step, settings.steps, warmup=min(20, max(1, settings.steps // 5)))
+        for group in self.optimiser.param_groups:
+            group["lr"] = settings.rate * factor
+        self.optimiser.zero_grad(set_to_none=True)
+        with self.fabric.autocast():
+            terms = self.objective(batch.to(self.fabric.device), random)
+            loss = total(self.weights, terms)
+        facts: dict[str, Any] = {name: float(value.detach()) for name, value in terms.items()}
+        self.fabric.backward(loss)
+        norm = torch.nn.utils.clip_grad_norm_(self.trained, settings.clip_gradients)
+        if not (math.isfinite(float(loss.detach())) and bool(norm.isfinite())):
+            state.skipped += 1
+            self.optimiser.zero_grad(set_to_none=True)
+            return {**facts, "skipped": state.skipped, "lost": True}
+        self.optimiser.step()
+        self.average.update(self.made, state.step)
+        if self.critic_optimiser is not None:
+            facts |= self._critics_step()
+        return {"loss": float(loss.detach()), **facts, "gradient_norm": float(norm), "lost": False}
+
+    def _critics_step(self) -> dict[str, float]:
+        losses = unwrapped(self.objective).critics_loss()
+        if not losses:
+            return {}
+        self.critic_optimiser.zero_grad(set_to_none=True)
+        sum(losses.values()).backward()
+        if self.fabric.world_size > 1:
+            for value in self.critics.parameters():
+                if value.grad is not None:
+                    value.grad = self.fabric.all_reduce(value.grad, reduce_op="mean")
+        norm = torch.nn.utils.clip_grad_norm_(self.critics.parameters(), self.settings.clip_gradients)
+        if norm.isfinite():
+            self.critic_optimiser.step()
+        return {f"{name}_critic": float(value.detach()) for name, value in losses.items()}
+
+    def _shrink(self, error: BaseException) -> None:
+        least = max(LEAST_FRAMES, self.weights.run)
+        if self.state.frames <= least:
+            raise InputError(
+                f"Memory is too small for {self.state.frames} frames at once ({str(error)[:80]}), and fewer cannot be "
+                "learned from; train fewer parts, set the weights of critics and sync to 0, or free memory."
+            ) from error
+        self.optimiser.zero_grad(set_to_none=True)
+        self.state.frames = max(least, self.state.frames // 2)
+        self._note(self.state.step, note=f"out of memory; {self.state.frames} frames at once from here on")
+        self.state.notes.append(
+            f"Memory ran out at step {self.state.step}; batches have {self.state.frames} frames since."
+        )
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+    # ---- looking
+
+    def look(self) -> float:
+        """Mouth-region L1 of the averaged networks on the held-back frames."""
+        return mouth_error(self.average.network, self.learned, self.held, self.fabric.device)
+
+    def _look_and_judge(self) -> None:
+        state = self.state
+        now = self.look()
+        self._note(state.step, held_back_mouth_l1=now)
+        if now < state.best:
+            state.best, state.best_step, state.looks, self.best = now, state.step, 0, self._snapshot()
+        else:
+            state.looks += 1
+            if self.settings.patience and state.looks >= self.settings.patience:
+                state.ended = f"no improvement on the held-back seconds since step {state.best_step}"
+
+    @torch.no_grad()
+    def preview(self) -> Tensor:
+        """Before and after, side by side, (256, 768, 3): the real frame, the network before, the averaged one now."""
+        take, index = reference_frame(self.learned)
+        held, target = watched_frames(self.held or self.learned)[0]
+        now = drive_frame(self.average.network, take, index, held.points[target], self.fabric.device)
+        if not hasattr(self, "_first"):
+            plain = unadapted(self.average.network)
+            self._first = drive_frame(plain, take, index, held.points[target], self.fabric.device)
+        return torch.cat([pictures(held, [target])[0], self._first, now], dim=-1).movedim(0, -1)
+
+    # ---- what is kept
+
+    def _snapshot(self) -> dict[str, Tensor]:
+        return {name: value.clone() for name, value in self.average.network.state_dict().items()}
+
+    def tuned(self) -> nn.ModuleDict:
+        """The networks that come out: the averaged ones, where they were best on the held-back frames."""
+        if self.best:
+            self.average.network.load_state_dict(self.best)
+        return self.average.network.cpu().eval()
+
+    def save(self) -> None:
+        """Write the checkpoint, whole or not at all."""
+        if not self.fabric.is_global_zero:
+            return
+        content = {
+            "state": json.dumps(asdict(self.state)),
+            "settings": self._fingerprint(),
+            "made": self.made.state_dict(),
+            "average": self.average.network.state_dict(),
+            "best": self.best,
+            "optimiser": self.optimiser.state_dict(),
+            "critics": self.critics.state_dict(),
+            "critic_optimiser": self.critic_optimiser.state_dict() if self.critic_optimiser else {},
+        }
+        fit.save_checkpoint(self.folder / "checkpoint.pt", content)
+
+    def _fingerprint(self) -> str:
+        """What must be the same when a fit goes on; more steps are allowed, the schedule follows them."""
+        facts = {**asdict(self.settings), "weights": asdict(self.weights)}
+        for free in ("devices", "accelerator", "save_every", "patience"):
+            facts.pop(free)
+        return json.dumps(facts, sort_keys=True)
+
+    def _restore(self, content: dict[str, Any]) -> None:
+        if content.get("settings") != self._fingerprint():
+            raise InputError(
+                f"The checkpoint in {self.folder} is of a fit with other settings; give the same ones to go on, or "
+                "another folder (or --overwrite) to begin anew."
+            )
+        self.state = TuneState(**json.loads(content["state"]))
+        self.made.load_state_dict(content["made"])
+        self.average.network.load_state_dict(content["average"])
+        self.best = content["best"]
+        self.optimiser.load_state_dict(content["optimiser"])
+        self.critics.load_state_dict(content["critics"])
+        if self.critic_optimiser:
+            self.critic_optimiser.load_state_dict(content["critic_optimiser"])
+
+    def _note(self, step: int, **facts: Any) -> None:
+        if self.records is not None:
+            self.records.add(step, **facts)
+
+
+def total(weights: LossWeights, terms: dict[str, Tensor]) -> Tensor:
+    """The weighted sum of terms."""
+    return sum(getattr(weights, name) * value for name, value in terms.items())
+
+
+def unwrapped(module: nn.Module) -> Objective:
+    """The objective inside of what Fabric made of it."""
+    inner = getattr(module, "module", module)
+    return getattr(inner, "module", inner)
+
+
+def start_fabric(settings: TuneSettings) -> Any:
+    """Lightning Fabric on the devices that were asked for.
+
+    Raises:
+        InputError: it is not installed, or the devices do not exist.
+    """
+    try:
+        from lightning_fabric import Fabric
+    except ImportError as error:
+        raise InputError(
+            f"Fine-tuning needs the package lightning-fabric, which cannot be imported ({error}); "
+            "pip install lightning-fabric."
+        ) from error
+    devices = int(settings.devices) if str(settings.devices).lstrip("-").isdigit() else settings.devices
+    try:
+        fabric = Fabric(accelerator=settings.accelerator, devices=devices, precision=settings.precision)
+        fabric.launch()
+    except (ValueError, RuntimeError, TypeError) as error:
+        raise InputError(
+            f"Devices {settings.devices!r} ({settings.accelerator}, {settings.precision}) cannot be used: "
+            f"{str(error).splitlines()[0]}; try --devices 1 --accelerator cpu --precision 32-true."
+        ) from error
+    return fabric
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    text = str(error).lower()
+    return "out of memory" in text or "can't allocate memory" in text
