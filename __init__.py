@@ -43,12 +43,13 @@ def _check_host() -> None:
 
 
 def run(workflow, settings=None, **options):
-    """Run a workflow (a file in API format, or its content) without ComfyUI.
+    """Run a workflow without ComfyUI, or on a running one.
 
     Args:
-        workflow: path or dictionary.
+        workflow: a file in API format or of the graph editor, or its content.
         settings: values by "NODE.INPUT" that replace those of the workflow.
-        options: `output_dir`, `input_dir`, `targets`, `quiet`; see `workflows.runner.Runner.run`.
+        options: `output_dir`, `input_dir`, `targets`, `quiet`, `precision`; see `workflows.runner.Runner.run`. With
+            `server="http://host:8188"` that ComfyUI runs it; see `workflows.remote.run.run_on_server`.
 
     Returns:
         A `RunResult`: outputs and written files by node id, and the seconds that each node took.

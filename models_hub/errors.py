@@ -31,3 +31,7 @@ class HubError(WeightsError):
 
 class WorkflowError(ArticulateError):
     """A workflow cannot be executed as it stands."""
+
+
+class ServerError(ArticulateError):
+    """A ComfyUI server does not answer, or could not do its work."""

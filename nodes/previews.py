@@ -103,7 +103,7 @@ class ArticulatePreviewWarp(io.ComfyNode):
         with torch.inference_mode():
             for flow, occlusion, warped in warp_frames(warp, numbers):
                 shown.append((flow, occlusion[..., None].expand(-1, -1, 3), warped))
-                progress(len(shown), len(numbers), warped)
+                progress(len(shown), len(numbers))
         device = intermediate_device()
         return io.NodeOutput(*(torch.stack(pictures).to(device) for pictures in zip(*shown, strict=True)))
 
@@ -113,5 +113,5 @@ def _batch(pictures, length: int) -> torch.Tensor:
     batch = []
     for picture in pictures:
         batch.append(picture)
-        progress(len(batch), length, picture)
+        progress(len(batch), length)
     return torch.stack(batch).to(intermediate_device())

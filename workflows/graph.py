@@ -105,14 +105,20 @@ class Workflow:
         return order
 
 
-def load_workflow(source: str | os.PathLike | Mapping[str, Any]) -> Workflow:
+def load_workflow(
+    source: str | os.PathLike | Mapping[str, Any], definitions: Mapping[str, Any] | None = None
+) -> Workflow:
     """Read a workflow file, or take a workflow as a dictionary.
 
+    Args:
+        source: in API format, or as the graph editor saves it, which is converted.
+        definitions: of the nodes, for that conversion; see `editor_format.api_format`.
+
     Raises:
-        WorkflowError: the file is missing, not JSON, in the format of the graph editor, or has no nodes.
+        WorkflowError: the file is missing, not JSON, has no nodes, or cannot be converted.
     """
     if isinstance(source, Mapping):
-        return _workflow(dict(source), "The workflow", None)
+        return _workflow(dict(source), "The workflow", None, definitions)
     path = Path(source).expanduser()
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -125,12 +131,14 @@ def load_workflow(source: str | os.PathLike | Mapping[str, Any]) -> Workflow:
         data = json.loads(text)
     except (json.JSONDecodeError, RecursionError) as error:
         raise WorkflowError(f"{path} is not JSON ({error}); give a workflow in API format: {HOW_TO_EXPORT}.") from error
-    return _workflow(data, str(path), path.resolve().parent)
+    return _workflow(data, str(path), path.resolve().parent, definitions)
 
 
-def _workflow(data: Any, source: str, folder: Path | None) -> Workflow:
-    if isinstance(data, dict) and isinstance(data.get("nodes"), list):
-        raise WorkflowError(f"{source} is in the graph editor's format, which cannot be run directly; {HOW_TO_EXPORT}.")
+def _workflow(data: Any, source: str, folder: Path | None, definitions: Mapping[str, Any] | None = None) -> Workflow:
+    from .editor_format import api_format, is_editor_format
+
+    if is_editor_format(data):
+        data = api_format(data, source, definitions)
     if isinstance(data, dict) and isinstance(data.get("prompt"), dict) and "class_type" not in data["prompt"]:
         data = data["prompt"]  # what scripts send to a server
     if not isinstance(data, dict) or not data:

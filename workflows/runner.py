@@ -17,14 +17,19 @@ from typing import Any
 import torch
 
 from ..models_hub.errors import ArticulateError, WorkflowError
+from ..models_hub.stages.inference import Runtime, using_runtime
 from ..nodes.standin import io
 from ..nodes.standin.execution import Execution, at_node, executing, execution, temp_folder
 from .core_nodes import CORE_NODES
+from .definitions import inputs_of
 from .graph import Link, Node, Workflow, load_workflow, nearest
 from .validation import Nodes, accepted, checked, output_nodes, own_method
 
 Settings = Mapping[str, Any]
 """Values by "NODE.INPUT"; NODE is an id, a title or a class."""
+
+PRECISIONS = {"auto": None, "float32": torch.float32, "bfloat16": torch.bfloat16}
+"""Types of the heavy networks' convolutions."""
 
 
 @lru_cache(maxsize=1)
@@ -76,6 +81,7 @@ class Runner:
         input_dir: str | os.PathLike = "input",
         targets: list[str] | None = None,
         quiet: bool = True,
+        precision: str = "auto",
     ) -> RunResult:
         """Check a workflow and execute it.
 
@@ -86,6 +92,8 @@ class Runner:
             input_dir: where input files are looked for first; then come the workflow's folder and the current one.
             targets: ids of the nodes to run; None means all output nodes.
             quiet: no progress on stderr.
+            precision: "float32" computes as ComfyUI does on a CPU, so that frames are equal bit by bit; "auto" uses
+                bfloat16 where the processor has it, which is faster.
 
         Raises:
             WorkflowError: the workflow cannot be run as it stands; nothing was executed.
@@ -95,7 +103,10 @@ class Runner:
         if not isinstance(workflow, Workflow):
             workflow = load_workflow(workflow)
         folders = tuple(dict.fromkeys((Path(input_dir), *filter(None, [workflow.folder]), Path())))
-        with executing(Execution(folders, Path(output_dir), quiet)), torch.inference_mode():
+        if precision not in PRECISIONS:
+            raise WorkflowError(f"The precision {precision!r} is not known; choose one of {', '.join(PRECISIONS)}.")
+        place = Runtime(dtype=PRECISIONS[precision])
+        with executing(Execution(folders, Path(output_dir), quiet)), using_runtime(place), torch.inference_mode():
             workflow = checked(with_settings(workflow, settings or {}, nodes), nodes, targets)
             targets = output_nodes(workflow, nodes) if targets is None else targets
             return self._execute(workflow, nodes, targets, quiet)
@@ -134,36 +145,73 @@ class Runner:
 def run(
     workflow: str | os.PathLike | Mapping[str, Any] | Workflow,
     settings: Settings | None = None,
+    server: str | None = None,
     **options: Any,
 ) -> RunResult:
-    """Run a workflow once; see `Runner.run` for the options."""
-    return Runner().run(workflow, settings, **options)
+    """Run a workflow once; see `Runner.run` for the options.
+
+    Args:
+        workflow, settings: as there.
+        server: address of a ComfyUI that runs it instead; see `remote.run.run_on_server` for the options.
+    """
+    if server is None:
+        return Runner().run(workflow, settings, **options)
+    try:
+        from .remote.run import run_on_server
+    except ModuleNotFoundError as error:
+        raise WorkflowError(
+            "Workflows cannot be sent to a server from this copy: the one of ComfyUI's registry holds no network "
+            "code. Clone the repository and run it from there."
+        ) from error
+    return run_on_server(workflow, server, settings, **options)
 
 
-def with_settings(workflow: Workflow, settings: Settings, nodes: Nodes) -> Workflow:
+def with_settings(
+    workflow: Workflow,
+    settings: Settings,
+    nodes: Nodes | None = None,
+    definitions: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Workflow:
     """The workflow with other values at some inputs.
 
     Texts for inputs that are not texts are read as JSON, so that "0.5", "true" and '["4", 0]' mean what they say.
+
+    Args:
+        workflow: the workflow.
+        settings: values by "NODE.INPUT".
+        nodes: the node classes that can run here; or else
+        definitions: of the nodes that a server has.
 
     Raises:
         WorkflowError: a setting names no node, or an input that the node does not have.
     """
     for place, value in settings.items():
         node, name = _place(workflow, place)
-        cls = nodes.get(node.class_type)
-        if cls is None:
+        types = _input_types(node.class_type, nodes, definitions or {})
+        if types is None:
             continue  # reported by the check
-        sockets = {socket.id: socket for socket in cls.GET_SCHEMA().inputs}
-        if name not in sockets:
+        if name not in types and name.split(".")[0] not in types:
             raise WorkflowError(
-                f"{place!r}: node {node.id} ({node.title}) has no input {name!r}; it has {', '.join(sockets)}."
-                + nearest(name, list(sockets))
+                f"{place!r}: node {node.id} ({node.title}) has no input {name!r}; it has {', '.join(types)}."
+                + nearest(name, list(types))
             )
-        if isinstance(value, str) and sockets[name].get_io_type() not in ("STRING", "COMBO"):
+        if isinstance(value, str) and types.get(name) not in ("STRING", "COMBO", None):
             with suppress(json.JSONDecodeError):  # if it is no JSON, the check says what the input takes
                 value = json.loads(value)
         workflow = workflow.with_input(node.id, name, value)
     return workflow
+
+
+def _input_types(
+    class_type: str, nodes: Nodes | None, definitions: Mapping[str, Mapping[str, Any]]
+) -> dict[str, str] | None:
+    """The type of each input of a class, or None if the class is not known."""
+    if nodes is not None:
+        cls = nodes.get(class_type)
+        return None if cls is None else {socket.id: socket.get_io_type() for socket in cls.GET_SCHEMA().inputs}
+    if class_type not in definitions:
+        return None
+    return {name: kind for name, (kind, _) in inputs_of(definitions[class_type]).items()}
 
 
 def _place(workflow: Workflow, place: str) -> tuple[Node, str]:

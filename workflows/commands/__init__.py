@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import NoReturn
 
 from ...models_hub.errors import ArticulateError, WorkflowError
-from . import bench, drive, evaluate, models, run, sheet, talk, train
+from . import bench, drive, evaluate, finetune, models, run, sheet, talk, train, workflow
 
 COMMANDS: dict[str, ModuleType] = {
     "talk": talk,
@@ -23,6 +23,8 @@ COMMANDS: dict[str, ModuleType] = {
     "evaluate": evaluate,
     "bench": bench,
     "train": train,
+    "finetune": finetune,
+    "workflow": workflow,
 }
 
 
