@@ -11,26 +11,36 @@ STEADY_MOMENTUM = 0.03
 """Batch norm momentum slower than usual, so that the statistics fit averaged weights."""
 
 
-def conv_block(inputs: int, outputs: int, kernel: int = 3, stride: int = 1, momentum: float = 0.1) -> nn.Sequential:
+def conv_block(
+    inputs: int, outputs: int, kernel: int = 3, stride: int = 1, momentum: float = 0.1, bias: bool = False
+) -> nn.Sequential:
     """Convolution, batch norm, ReLU; the norm folds into the convolution for inference."""
     return nn.Sequential(
-        nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False),
+        nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=bias),
         nn.BatchNorm2d(outputs, momentum=momentum),
         nn.ReLU(inplace=True),
     )
 
 
 class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions beside the identity."""
+    """Two 3x3 convolutions beside the identity.
 
-    def __init__(self, channels: int, momentum: float = 0.1) -> None:
+    Args:
+        channels: of input and output.
+        momentum: of the batch norms.
+        relu: whether the sum goes through a ReLU.
+    """
+
+    def __init__(self, channels: int, momentum: float = 0.1, relu: bool = True) -> None:
         super().__init__()
+        self.relu = relu
         self.first = conv_block(channels, channels, momentum=momentum)
         convolution = nn.Conv2d(channels, channels, 3, 1, 1, bias=False)
         self.second = nn.Sequential(convolution, nn.BatchNorm2d(channels, momentum=momentum))
 
     def forward(self, features: Tensor) -> Tensor:
-        return F.relu(features + self.second(self.first(features)))  # (B, C, H, W)
+        total = features + self.second(self.first(features))  # (B, C, H, W)
+        return F.relu(total) if self.relu else total
 
 
 class Hourglass(nn.Module):
@@ -59,11 +69,11 @@ class Hourglass(nn.Module):
         return features  # (B, widths[0], H, W)
 
 
-def resize(features: Tensor, size: tuple[int, int] | torch.Size) -> Tensor:
+def resize(features: Tensor, size: tuple[int, int] | torch.Size, align_corners: bool = False) -> Tensor:
     """Bilinear resize to (height, width); a no-op where it fits already."""
     if features.shape[-2:] == tuple(size):
         return features
-    return F.interpolate(features, size=tuple(size), mode="bilinear", align_corners=False)
+    return F.interpolate(features, size=tuple(size), mode="bilinear", align_corners=align_corners)
 
 
 def warp(features: Tensor, flow: Tensor) -> Tensor:
@@ -80,12 +90,17 @@ def warp(features: Tensor, flow: Tensor) -> Tensor:
     return sample(features, grid)
 
 
-def sample(features: Tensor, grid: Tensor) -> Tensor:
+def sample(features: Tensor, grid: Tensor, padding: str = "border", align_corners: bool = False) -> Tensor:
     """Fetch features (B, C, H, W) at a grid (B, h, w, 2) in -1..1, as (B, C, h, w).
 
     Always in float32: half precision cannot tell neighbouring pixels apart.
+
+    Args:
+        features, grid: see above.
+        padding: what lies beyond the border, "border" (the edge repeats) or "zeros".
+        align_corners: whether -1 and 1 are the centres of the outermost pixels, or else their outer edges.
     """
-    moved = F.grid_sample(features.float(), grid.float(), padding_mode="border", align_corners=False)
+    moved = F.grid_sample(features.float(), grid.float(), padding_mode=padding, align_corners=align_corners)
     return moved.to(features.dtype)
 
 

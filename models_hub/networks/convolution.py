@@ -1,0 +1,256 @@
+"""The same convolutions with fewer multiplications, for inference on a processor.
+
+- `WinogradConv`: 3x3 by Winograd's F(4x4, 3x3): 36 products for sixteen outputs instead of 144. The rounding
+  error in float32 is about 1e-4 of the outputs' spread.
+- `EnlargedConv`: nearest-neighbour doubling followed by 3x3. Four outputs share one cell and differ only by
+  differences to its neighbours, so nine 1x1 products at the small size replace thirty-six; no rounding to speak of.
+- `linear`: matrix products by oneDNN, which uses the wide registers that MKL leaves idle on processors
+  of other makers (measured: 2.3 times faster on an AMD Zen 5).
+
+All work on maps (B, C, H, W) in channels-last layout.
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+TILES = 256
+"""Tiles of 4x4 outputs that are transformed at once: their transforms stay in the cache."""
+
+# Winograd's F(4, 3) with the points 0, 1, -1, 2, -2: weights of three taps -> six, six products -> four outputs.
+KERNEL_TRANSFORM = (
+    (1 / 4, 0, 0),
+    (-1 / 6, -1 / 6, -1 / 6),
+    (-1 / 6, 1 / 6, -1 / 6),
+    (1 / 24, 1 / 12, 1 / 6),
+    (1 / 24, -1 / 12, 1 / 6),
+    (0, 0, 1),
+)
+
+
+@lru_cache(maxsize=1)
+def has_onednn() -> bool:
+    """Whether torch was built with oneDNN and offers its matrix product."""
+    if not torch.backends.mkldnn.is_available():
+        return False
+    try:
+        one = torch.ones(1, 1)
+        return torch.ops.mkldnn._linear_pointwise(one, one, None, "none", [], "").item() == 1
+    except (AttributeError, RuntimeError):
+        return False
+
+
+def linear(inputs: Tensor, weight: Tensor, bias: Tensor | None = None, relu: bool = False) -> Tensor:
+    """`inputs` (M, K) times `weight` (N, K), plus `bias` (N,), then ReLU if wanted; (M, N)."""
+    plain = inputs.device.type == "cpu" and not torch.is_grad_enabled() and inputs.dtype in (torch.float32, torch.bfloat16)
+    if plain and weight.dtype == inputs.dtype and has_onednn():
+        kind = "relu" if relu else "none"
+        return torch.ops.mkldnn._linear_pointwise(inputs, weight, bias, kind, [], "")
+    product = F.linear(inputs, weight, bias)
+    return F.relu(product) if relu else product
+
+
+def conv_nhwc(maps: Tensor) -> Tensor:
+    """Maps (B, C, H, W) as contiguous (B, H, W, C)."""
+    return maps.permute(0, 2, 3, 1).contiguous()
+
+
+class WinogradConv(nn.Module):
+    """3x3 convolution with stride 1 and zero padding 1.
+
+    Args:
+        conv: the convolution to replace.
+        relu: whether a ReLU follows.
+    """
+
+    def __init__(self, conv: nn.Conv2d, relu: bool = False) -> None:
+        super().__init__()
+        self.relu = relu
+        self.register_buffer("weight", transformed_kernel(conv.weight.detach()))  # (36, out, in)
+        self.register_buffer("bias", None if conv.bias is None else conv.bias.detach())
+
+    def forward(self, maps: Tensor) -> Tensor:
+        batch, channels, height, width = maps.shape
+        rows, columns = -(-height // 4), -(-width // 4)
+        padded = maps.new_zeros(batch, 4 * rows + 2, 4 * columns + 2, channels)
+        padded[:, 1 : height + 1, 1 : width + 1] = maps.permute(0, 2, 3, 1)
+        return self.of_padded(padded)[:, :height, :width].permute(0, 3, 1, 2)
+
+    def of_padded(self, padded: Tensor) -> Tensor:
+        """Whole tiles (B, H, W, out) of padded maps (B, H + 2, W + 2, in); H and W are multiples of four."""
+        batch, height, width, _ = padded.shape
+        rows, columns = height // 4, width // 4
+        outputs = self.weight.shape[1]
+        result = padded.new_empty(batch, rows, 4, columns, 4, outputs)
+        step = max(1, TILES // columns)
+        for sample, target in zip(padded, result, strict=True):
+            for first in range(0, rows, step):
+                count = min(step, rows - first)
+                strip = sample[4 * first : 4 * (first + count) + 2]
+                products = [linear(tiles, weight) for tiles, weight in zip(tile_transform(strip), self.weight, strict=True)]
+                output_transform(products, target[first : first + count])
+        result = result.view(batch, 4 * rows, 4 * columns, outputs)
+        if self.bias is not None:
+            result += self.bias
+        return result.relu_() if self.relu else result
+
+
+def transformed_kernel(weight: Tensor) -> Tensor:
+    """3x3 kernels (out, in, 3, 3) for `WinogradConv`, (36, out, in)."""
+    transform = torch.tensor(KERNEL_TRANSFORM, dtype=torch.float64, device=weight.device)
+    outputs, inputs = weight.shape[:2]
+    made = torch.empty(36, outputs, inputs, dtype=weight.dtype, device=weight.device)
+    for first in range(0, outputs, 64):  # float64 of all at once would be a needless peak of memory
+        part = transform @ weight[first : first + 64].double() @ transform.T
+        made[:, first : first + 64] = part.flatten(2).permute(2, 0, 1)
+    return made
+
+
+def _combine(pieces: Sequence[Tensor], results: Sequence[Tensor]) -> None:
+    """Winograd's input transform along one side: six pieces -> six results."""
+    first, second, third, fourth, fifth, sixth = pieces
+    even, odd = torch.sub(fifth, third, alpha=4), torch.sub(fourth, second, alpha=4)
+    torch.add(even, odd, out=results[1])
+    torch.sub(even, odd, out=results[2])
+    torch.sub(fifth, third, out=even)
+    torch.sub(fourth, second, out=odd)
+    torch.add(even, odd, alpha=2, out=results[3])
+    torch.sub(even, odd, alpha=2, out=results[4])
+    torch.sub(fifth, third, alpha=5, out=results[0]).add_(first, alpha=4)
+    torch.sub(sixth, fourth, alpha=5, out=results[5]).add_(second, alpha=4)
+
+
+def tile_transform(padded: Tensor) -> Tensor:
+    """Overlapping 6x6 tiles of (4 r + 2, 4 c + 2, C), transformed: (36, r c, C)."""
+    height, width, channels = padded.shape
+    rows, columns = height // 4, width // 4
+    half = padded.new_empty(6, rows, width, channels)
+    _combine([padded[k : k + 4 * rows - 3 : 4] for k in range(6)], half)
+    whole = padded.new_empty(6, 6, rows, columns, channels)
+    _combine([half[:, :, k : k + 4 * columns - 3 : 4] for k in range(6)], whole.transpose(0, 1))
+    return whole.view(36, rows * columns, channels)
+
+
+def output_transform(products: Sequence[Tensor], target: Tensor) -> None:
+    """36 products (r c, C) -> outputs, written into `target` (r, 4, c, 4, C)."""
+    rows, _, columns, _, channels = target.shape
+    halves = []
+    for column in range(6):
+        first, *middle, last = products[column::6]
+        plus, minus = middle[0] + middle[1], middle[0].sub_(middle[1])
+        more, less = middle[2] + middle[3], middle[2].sub_(middle[3])
+        top = torch.add(plus, more, out=middle[1]).add_(first)
+        second = torch.add(minus, less, alpha=2, out=first)
+        third = plus.add_(more, alpha=4)
+        halves.append((top, second, third, minus.add_(less, alpha=8).add_(last)))
+    for row in range(4):
+        first, *middle, last = (half[row].view(rows, columns, channels) for half in halves)
+        plus, minus = middle[0] + middle[1], middle[0].sub_(middle[1])
+        more, less = middle[2] + middle[3], middle[2].sub_(middle[3])
+        torch.add(plus, more, out=target[:, row, :, 0]).add_(first)
+        torch.add(minus, less, alpha=2, out=target[:, row, :, 1])
+        torch.add(plus, more, alpha=4, out=target[:, row, :, 2])
+        torch.add(minus, less, alpha=8, out=target[:, row, :, 3]).add_(last)
+
+
+class EnlargedConv(nn.Module):
+    """Nearest-neighbour doubling, then 3x3 convolution with zero padding 1.
+
+    With taps a, b, c along one side and cells x, the two outputs of cell i are
+    (a + b + c) x_i - a (x_i - x_(i-1)) and (a + b + c) x_i + c (x_(i+1) - x_i).
+
+    Args:
+        conv: the convolution after the doubling.
+        relu: whether a ReLU follows.
+    """
+
+    def __init__(self, conv: nn.Conv2d, relu: bool = False) -> None:
+        super().__init__()
+        self.relu = relu
+        weight = conv.weight.detach()
+        taps = (weight.sum(2), -weight[:, :, 0], weight[:, :, 2])  # for the cell, the one before, the one after
+        parts = [part for tap in taps for part in (tap.sum(2), -tap[:, :, 0], tap[:, :, 2])]
+        self.register_buffer("weight", torch.stack(parts))  # (9, out, in)
+        self.register_buffer("bias", None if conv.bias is None else conv.bias.detach())
+
+    def forward(self, maps: Tensor) -> Tensor:
+        batch, channels, height, width = maps.shape
+        outputs = self.weight.shape[1]
+        result = maps.new_empty(batch, height, 2, width, 2, outputs)
+        step = max(1, 4 * TILES // width)
+        for sample, target in zip(maps, result, strict=True):
+            padded = maps.new_zeros(height + 2, width + 2, channels)
+            padded[1:-1, 1:-1] = sample.permute(1, 2, 0)
+            for first in range(0, height, step):
+                self._rows(padded[first : min(first + step, height) + 2], target[first : first + step])
+        return result.view(batch, 2 * height, 2 * width, outputs).permute(0, 3, 1, 2)
+
+    def _rows(self, padded: Tensor, target: Tensor) -> None:
+        """Some rows: (h + 2, w + 2, C) -> `target` (h, 2, w, 2, out)."""
+        height, _, width, _, outputs = target.shape
+        down = padded[1:] - padded[:-1]  # (h + 1, w + 2, C)
+
+        def products(cells: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+            """Of cells (r, w + 2, C): the left and the right output of every cell, (r, w, out)."""
+            across = cells[:, 1:] - cells[:, :-1]  # (r, w + 1, C)
+            rows = len(cells)
+            middle = linear(cells[:, 1:-1].reshape(rows * width, -1), weights[0]).view(rows, width, outputs)
+            left = linear(across[:, :-1].reshape(rows * width, -1), weights[1]).view(rows, width, outputs)
+            right = linear(across[:, 1:].reshape(rows * width, -1), weights[2]).view(rows, width, outputs)
+            return left.add_(middle), right.add_(middle)
+
+        middle, above, below = (
+            products(cells, weights)
+            for cells, weights in (
+                (padded[1:-1], self.weight[:3]),
+                (down[:-1], self.weight[3:6]),
+                (down[1:], self.weight[6:]),
+            )
+        )
+        for side in range(2):
+            if self.bias is not None:
+                middle[side].add_(self.bias)
+            torch.add(middle[side], above[side], out=target[:, 0, :, side])
+            torch.add(middle[side], below[side], out=target[:, 1, :, side])
+        if self.relu:
+            target.relu_()
+
+
+def fetch(features: Tensor, grid: Tensor, weight: Tensor) -> Tensor:
+    """Features of one picture at many places, times a weight, in one pass over memory.
+
+    The same as bilinear `grid_sample` with zeros beyond the border and -1, 1 at the outermost centres: each place
+    is the weighted sum of four cells, which is what an embedding bag computes, and fast.
+
+    Args:
+        features: (1, C, H, W).
+        grid: (B, h, w, 2).
+        weight: (B, 1, h, w).
+
+    Returns:
+        (B, C, h, w) in channels-last layout.
+    """
+    _, channels, height, width = features.shape
+    batch, rows, columns, _ = grid.shape
+    if features.device.type != "cpu" or torch.is_grad_enabled():
+        moved = F.grid_sample(features.float().expand(batch, -1, -1, -1), grid, padding_mode="zeros", align_corners=True)
+        return (moved * weight).to(features.dtype)
+    places = (grid.flatten(0, 2) + 1) * (torch.tensor([width - 1, height - 1]) / 2)  # (n, 2) in cells
+    low = places.floor()
+    share = places - low
+    cells, shares = [], []
+    for side in ((0, 0), (1, 0), (0, 1), (1, 1)):  # x, y
+        cell = low + torch.tensor(side)
+        inside = ((cell >= 0) & (cell <= torch.tensor([width - 1, height - 1]))).all(dim=1)
+        x, y = (share[:, axis] if right else 1 - share[:, axis] for axis, right in enumerate(side))
+        shares.append(x * y * inside)
+        column, row = cell[:, 0].clamp(0, width - 1), cell[:, 1].clamp(0, height - 1)
+        cells.append(row * width + column)
+    indices = torch.stack(cells, dim=1).int()
+    shares = torch.stack(shares, dim=1) * weight.reshape(-1, 1)
+    table = features.permute(0, 2, 3, 1).reshape(height * width, channels)
+    found = F.embedding_bag(indices, table, per_sample_weights=shares.to(table.dtype), mode="sum")
+    return found.view(batch, rows, columns, channels).permute(0, 3, 1, 2)
