@@ -101,6 +101,7 @@ def save_images(
     for number, image in enumerate(images):
         size = (image.shape[1], image.shape[0])
         path, subfolder = numbered_path(_folder(folder), prefix.replace("%batch_num%", str(number)), "_.png", size)
+        image = (image.detach().cpu().float() * 255).clamp(0, 255).to(torch.uint8).float() / 255  # cut off, as ComfyUI
         media.write_picture(path, image, metadata=workflow_metadata(cls))
         results.append(SavedResult(path.name, subfolder, folder))
     return results

@@ -1,6 +1,7 @@
 """Loading, saving, showing and resizing pictures, as ComfyUI's core does it."""
 
 import hashlib
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -45,7 +46,7 @@ class LoadImage(io.ComfyNode):
 
     @classmethod
     def execute(cls, image: str) -> io.NodeOutput:
-        picture = read_picture(find_input(image))
+        picture = _as_comfyui_reads(find_input(image))
         mask = 1 - picture[..., 3] if picture.shape[-1] == 4 else torch.zeros(64, 64)
         return io.NodeOutput(picture[None, ..., :3], mask[None])
 
@@ -56,6 +57,29 @@ class LoadImage(io.ComfyNode):
     @classmethod
     def fingerprint_inputs(cls, image: str) -> str:
         return file_digest(image)
+
+
+def _as_comfyui_reads(path: Path) -> torch.Tensor:
+    """A picture as (H, W, 3 or 4); of a JPEG the same numbers as in ComfyUI from 0.21 on, which decodes with FFmpeg.
+
+    libjpeg, which Pillow uses, enlarges the colour planes in another way, and frames are to be equal bit by bit.
+    """
+    picture = read_picture(path)  # also says what is wrong with a file
+    with open(path, "rb") as file:
+        if file.read(3) != b"\xff\xd8\xff":
+            return picture
+    import av
+
+    try:
+        with av.open(str(path)) as container:
+            frame = next(container.decode(video=0))
+            values = frame.to_ndarray(format="rgb24")
+    except (av.FFmpegError, StopIteration, ValueError):
+        return picture
+    if not frame.format.name.startswith("yuvj"):
+        return picture
+    decoded = torch.from_numpy(values).rot90(round(frame.rotation / 90)).float() / 255
+    return decoded.contiguous() if decoded.shape == picture.shape else picture
 
 
 class SaveImage(io.ComfyNode):
