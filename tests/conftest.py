@@ -47,3 +47,26 @@ def moving_face(sample_face):
         sample_face.crop.expand(12, -1, -1, -1), back, padding_mode="border", align_corners=False
     )
     return frames, points
+
+
+@pytest.fixture(scope="session")
+def talking_take(sample_face, moving_face):
+    """130 frames of the sample face in which the mouth goes down and comes back, as a take to learn from."""
+    from articulate.models_hub.training.material import Take
+
+    frames, points = moving_face
+    order = torch.cat([torch.arange(12), torch.arange(10, 0, -1)]).repeat(6)[:130]
+    return Take("moving", (frames[order] * 255).round().byte().permute(0, 2, 3, 1), points[order])
+
+
+@pytest.fixture(scope="session")
+def footage_file(talking_take, tmp_path_factory):
+    """The same as a video file of 5.2 seconds, 256 x 256, with the sample speech, which does not fit the lips."""
+    from articulate.models_hub.media import write_video
+    from articulate.models_hub.media.sound import read_audio
+
+    path = tmp_path_factory.mktemp("footage") / "person.mp4"
+    sound, rate = read_audio(SAMPLES / "speech.flac")
+    seconds = len(talking_take) / 25
+    write_video(path, iter(talking_take.frames.split(8)), 25, (sound[:, : round(seconds * rate)], rate))
+    return path

@@ -17,7 +17,7 @@ from .generator import FrameGenerator
 from .warper import MemoryWarper
 
 SMALLEST = 64  # weights with fewer numbers are left as they are
-REFERENCES, CODE = 8, 32  # face codes that are kept, and their length
+REFERENCES, CODE = 16, 32  # face codes that are kept, and their length
 SHUT, OPEN = 0.85, 0.93
 """Likeness to the tuned face below which the change does nothing, and above which it is whole. Faces of 15 unseen
 people are at most 0.84 alike; nine tenths of a person's later frames at least 0.89."""
@@ -160,7 +160,7 @@ def personal(network: nn.Module, tuned: nn.Module, references: Tensor, sizes: di
     Args:
         network: as it was before.
         tuned: the same with adapters from `adapt` in it (in some layers, or none); its condensers are taken over.
-        references: (n, 32) face codes, n up to 8.
+        references: (n, 32) face codes, n up to 16.
         sizes: keyword arguments of the network's class.
         rank: of the adapters.
     """

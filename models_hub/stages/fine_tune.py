@@ -197,10 +197,11 @@ def likeness_references(learned: list[Take], portrait: Face | None, say: Callabl
     spread = [(take, index) for take in learned for index in range(0, len(take), 5)]
     frames = torch.cat([pictures(take, [index]) for take, index in spread])
     codes = face_codes(frames, torch.stack([take.points[index] for take, index in spread]))
-    chosen = [codes[0]]
+    take, index = reference_frame(learned)
+    chosen = list(face_codes(pictures(take, [index]), take.points[index : index + 1]))
     if portrait is not None:
-        chosen = list(face_codes(portrait.crop, portrait.points[None]))
-        alike = float((codes @ chosen[0]).max())
+        chosen.append(face_codes(portrait.crop, portrait.points[None])[0])
+        alike = float((codes @ chosen[-1]).max())
         if alike < SHUT:
             say(
                 f"The portrait does not look like the person in the footage (likeness {alike:.2f}; {SHUT} and more is "

@@ -168,7 +168,8 @@ class Objective(nn.Module):
             frozen["sync"] = load_network("sync_critic")
         if weights.perceptual:
             frozen["perceptual"] = load_network("vgg19", vgg) if vgg else load_network("warper")
-        self._frozen = {name: network.requires_grad_(False) for name, network in frozen.items()}
+        # Copies: a network that a host loaded in inference mode cannot pass gradients on.
+        self._frozen = {name: copy.deepcopy(network).requires_grad_(False) for name, network in frozen.items()}
         # Held without being part of this module: critics have an optimiser of their own.
         object.__setattr__(self, "_critics", critics)
         self._vgg = bool(vgg)
@@ -203,10 +204,9 @@ class Objective(nn.Module):
             condenser.register_forward_pre_hook(lambda module, inputs: self._condensed.append((module, inputs[0])))
 
     def place(self, device: torch.device) -> None:
-        """Move the frozen networks; they are copied where that is needed."""
-        for name, network in self._frozen.items():
-            if device.type != "cpu":
-                self._frozen[name] = copy.deepcopy(network).to(device)
+        """Move the frozen networks."""
+        for network in self._frozen.values():
+            network.to(device)
 
     def forward(self, batch: TuneBatch, random: torch.Generator) -> dict[str, Tensor]:
         """Terms without their weights; `judged` is then what the critics look at."""

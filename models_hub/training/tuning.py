@@ -161,7 +161,8 @@ class Fit:
         facts: dict[str, Any] = {name: float(value.detach()) for name, value in terms.items()}
         self.fabric.backward(loss)
         norm = torch.nn.utils.clip_grad_norm_(self.trained, settings.clip_gradients)
-        if not (math.isfinite(float(loss.detach())) and bool(norm.isfinite())):
+        # Gradients are shared between devices, losses are not: all must decide alike.
+        if not norm.isfinite() or (self.fabric.world_size == 1 and not math.isfinite(float(loss.detach()))):
             state.skipped += 1
             self.optimiser.zero_grad(set_to_none=True)
             return {**facts, "skipped": state.skipped, "lost": True}

@@ -1,0 +1,163 @@
+"""What fine-tuning brings on people never trained on: learned from the first two thirds, measured on the last.
+
+The tuning holds back a part of its own two thirds to choose where it ends, so the last third decides nothing.
+Errors are mouth-region L1 in 0..1 at 256x256, driven from the learned frame with the most closed mouth. Other people
+are driven by the personal weights from their own frames; where their face code shuts the adapters, nothing can change.
+"""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..loading import load_network
+from ..media.sound import read_audio
+from ..networks.low_rank import SHUT, Personal
+from ..stages.fine_tune import Base, base_networks, fine_tune, tuned_stages
+from ..stages.personal import face_codes
+from ..training.batches import pictures, reference_frame, split_material
+from ..training.footage import decode_clip, read_manifest, read_points
+from ..training.looking import mouth_error
+from ..training.material import FootageClip, Take, gather, open_footage
+from ..training.objective import LossWeights
+from ..training.settings import TuneSettings
+from ..types import Progress
+
+LEAST_SECONDS = 9.0  # of footage of one person: six to learn from, three to measure on
+LOOKS = 8  # source frames of every other person that are tried
+
+
+def people(data: Path, split: str) -> dict[str, list[str]]:
+    """Clips of the people of a split with enough footage, by name."""
+    clips: dict[str, list[str]] = {}
+    seconds: dict[str, float] = {}
+    for row in read_manifest(data):
+        if row["kind"] == "clip" and row["split"] == split:
+            clips.setdefault(row["person"], []).append(row["id"])
+            seconds[row["person"]] = seconds.get(row["person"], 0.0) + float(row["seconds"])
+    return {person: names for person, names in clips.items() if seconds[person] >= LEAST_SECONDS}
+
+
+def read_clips(data: Path, names: list[str]) -> list[FootageClip]:
+    """Clips of the footage with their sound, which lies beside them."""
+    clips = []
+    for name in names:
+        [clip] = open_footage([data / "clips" / f"{name}.mp4"])
+        sound = data / "clips" / f"{name}.flac"
+        clips.append(FootageClip(clip.name, clip.fps, clip.frames, read_audio(sound) if sound.is_file() else None))
+    return clips
+
+
+def as_clip(takes: list[Take]) -> list[FootageClip]:
+    """Takes as footage again, one clip each; the face is found anew."""
+
+    def frames(take: Take):
+        for chunk in take.frames.split(8):
+            yield chunk.float() / 255
+
+    return [FootageClip(f"{take.name} {place}", 25.0, lambda take=take: frames(take), None)
+            for place, take in enumerate(takes)]  # fmt: skip
+
+
+def other_faces(data: Path, split: str, person: str) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
+    """Frames and shipped points of the other people of a split, `LOOKS` of each."""
+    found = {}
+    for row in read_manifest(data):
+        if row["kind"] != "clip" or row["split"] != split or row["person"] in (person, *found):
+            continue
+        points, _ = read_points(data / "clips" / f"{row['id']}.npz")
+        frames = decode_clip(data / "clips" / f"{row['id']}.mp4")
+        places = torch.linspace(0, min(len(frames), len(points)) - 1, LOOKS).round().long()
+        crops = torch.from_numpy(frames)[places].permute(0, 3, 1, 2).float() / 255
+        found[row["person"]] = (crops, torch.from_numpy(points)[places])
+    return found
+
+
+def change_for_others(
+    files: dict[str, Path], base: dict[str, nn.Module], others: dict[str, tuple[torch.Tensor, torch.Tensor]]
+) -> dict[str, float]:
+    """By which share each other person's mouth error grows with the personal weights; 0 where adapters are shut."""
+    networks = {stage: load_network(stage, str(path)) for stage, path in files.items() if stage in base}
+    changes = {}
+    for name, (crops, points) in others.items():
+        codes = face_codes(crops, points)
+        opens = {stage: [net.for_face(code) for code in codes] for stage, net in networks.items()
+                 if isinstance(net, Personal)}  # fmt: skip
+        take = Take(name, (crops * 255).round().byte().permute(0, 2, 3, 1), points)
+        place = reference_frame([take])[1]
+        used = dict(base) | {stage: nets[place] for stage, nets in opens.items()}
+        used |= {stage: net for stage, net in networks.items() if not isinstance(net, Personal)}
+        shut = all(not isinstance(net, Personal) or net.likeness(codes[place]) <= SHUT for net in networks.values())
+        if shut and opens:
+            changes[name] = 0.0
+            continue
+        plain = mouth_error(base, [take], [take])
+        changes[name] = mouth_error(used, [take], [take]) / plain - 1
+    return changes
+
+
+def evaluate_fine_tune(
+    data: Path,
+    split: str,
+    output: Path,
+    settings: TuneSettings | None = None,
+    weights: LossWeights | None = None,
+    only: tuple[str, ...] = (),
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Tune to every person with enough footage, and measure.
+
+    Args:
+        data: folder of manifest.csv and clips/.
+        split: of the people.
+        output: folder for weights, logs and plots, one folder for each person.
+        settings, weights: of the tuning.
+        only: names of people; all by default.
+        progress: told after every person.
+
+    Returns:
+        For each person `fine_tune_PERSON`: share by which the held-back third's mouth error fell, the errors, CPU
+        seconds, and the largest share by which another person's error grew.
+    """
+    settings = settings or TuneSettings()
+    chosen = {name: clips for name, clips in people(data, split).items() if not only or name in only}
+    figures: dict[str, Any] = {}
+    for done, (person, names) in enumerate(chosen.items()):
+        material = gather(read_clips(data, names))
+        learned, measured = split_material(material, 1 / 3)
+        folder = output / person
+        files = {stage: folder / f"{stage}.safetensors" for stage in tuned_stages(settings.parts)}
+        started = time.process_time()
+        result = fine_tune(as_clip(learned), files, folder, settings, weights)
+        seconds = time.process_time() - started
+        base = base_networks(Base(), learned, None)
+        take, index = reference_frame(learned)
+        code = face_codes(pictures(take, [index]), take.points[index : index + 1])[0]
+        used, likeness = dict(base), 1.0
+        for stage, path in result.files.items():
+            if stage in base:
+                network = load_network(stage, str(path))
+                used[stage] = network.for_face(code) if isinstance(network, Personal) else network
+                likeness = network.likeness(code) if isinstance(network, Personal) else 1.0
+        before, after = (mouth_error(networks, learned, measured) for networks in (base, used))
+        changes = change_for_others(result.files, base, other_faces(data, split, person))
+        worst = max(changes, key=changes.get)
+        figures[f"fine_tune_{person}"] = {
+            "mouth_l1_reduction": round(1 - after / before, 4),
+            "mouth_l1_before": round(before, 5),
+            "mouth_l1_after": round(after, 5),
+            "learned_seconds": round(sum(map(len, learned)) / 25, 1),
+            "cpu_seconds": round(seconds, 1),
+            "steps": result.state.step,
+            "best_step": result.state.best_step,
+            "likeness": round(likeness, 3),
+            "held_back_reduction": round(1 - result.state.best / result.state.before, 4)
+            if result.state.before
+            else None,
+            "worst_other": f"{worst} {changes[worst]:+.4f}",
+        }
+        if progress is not None:
+            progress(done + 1, len(chosen))
+    return figures
