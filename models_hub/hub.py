@@ -4,11 +4,11 @@ huggingface_hub is the client, 0.30 to 2.x with this one code; `HF_ENDPOINT`, `H
 are read by it as it documents them. Files land in its cache, where other programs find them too.
 """
 
-import errno
 import inspect
 import json
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,13 +17,13 @@ from typing import Any
 
 from . import files
 from .errors import HubError, WeightsError
+from .hub_errors import explained
 from .references import Reference, is_safe_path
 
 CONFIG = "config.json"
 """The small file of a published repository that says which file is for which stage."""
 
 _POLL_SECONDS = 0.1  # between two looks at the bar and the cancel button
-_FAREWELL_SECONDS = 2.0  # that a cancelled download may take to remove its unfinished file
 
 Progress = Callable[[int, int], None]
 """Called with (bytes done, bytes in all); it may raise to cancel, and must be let through."""
@@ -35,12 +35,18 @@ class _Download:
 
     done: int = 0
     cancelled: bool = False
-    path: str = ""
-    error: BaseException | None = None
 
 
 class _Cancelled(Exception):
     """Ends a download from within."""
+
+
+class _ClientError(Exception):
+    """What the client raised in the background."""
+
+    def __init__(self, cause: BaseException) -> None:
+        super().__init__(str(cause))
+        self.cause = cause
 
 
 def cached(reference: Reference, file: str = "") -> Path | None:
@@ -86,7 +92,7 @@ def fetch(
             f"{reference} is not in the Hugging Face cache ({constants.HF_HUB_CACHE}), and HF_HUB_OFFLINE forbids to "
             "fetch it. Unset HF_HUB_OFFLINE, or put the file into the stage's model folder."
         )
-    facts = _ask(reference, file)
+    facts = _ask(reference, file, progress)
     etag, found_size = facts.etag or "", facts.size
     if (size is not None and found_size not in (None, size)) or (sha256 and len(etag) == 64 and etag != sha256):
         raise WeightsError(
@@ -123,12 +129,14 @@ def published_files(
         The commit that says so, and by stage {"warper": {"file", "bytes", "sha256"}, ...}; the latter is empty if the
         repository has no such file or it says nothing about stages.
     """
+    from huggingface_hub import errors
+
     path = None if refresh else cached(reference, CONFIG)
     if path is None:
         try:
             path = fetch(reference, CONFIG, progress=progress)
         except HubError as error:
-            if isinstance(error.__cause__, _hub_errors().EntryNotFoundError):
+            if isinstance(error.__cause__, errors.EntryNotFoundError):
                 return "", {}
             raise
     try:
@@ -141,6 +149,23 @@ def published_files(
 
 def _is_usable(entry: dict[str, Any]) -> bool:
     return entry["file"].endswith(".safetensors") and is_safe_path(entry["file"])
+
+
+def list_files(reference: Reference) -> list[str]:
+    """Names of all files of a repository at a revision.
+
+    Raises:
+        HubError: it cannot be asked.
+    """
+    from huggingface_hub import HfApi
+
+    try:
+        names = _in_background(
+            lambda: HfApi().list_repo_files(reference.repository, revision=reference.revision), lambda: None
+        )
+    except _ClientError as error:
+        raise explained(error.cause, reference, "list the files of") from error.cause
+    return [name for name in names if is_safe_path(name)]
 
 
 def publish(folder: Path, repository: str, names: list[str], message: str, private: bool = False) -> str:
@@ -169,51 +194,80 @@ def publish(folder: Path, repository: str, names: list[str], message: str, priva
             repo_id=repository, folder_path=str(folder), allow_patterns=names, commit_message=message
         )
     except Exception as error:
-        raise _explained(error, reference, "push to") from error
+        raise explained(error, reference, "push to") from error
     return str(commit.oid)
 
 
-def _ask(reference: Reference, file: str) -> Any:
-    """What the server says about a file. One request, no retries: a dead server is noticed at once."""
+def _ask(reference: Reference, file: str, progress: Progress | None) -> Any:
+    """What the server says about a file. A dead server is given up after one timeout, whatever the client repeats."""
     from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url
 
-    url = hf_hub_url(reference.repository, file, revision=reference.revision)
+    url, limit = hf_hub_url(reference.repository, file, revision=reference.revision), constants.HF_HUB_ETAG_TIMEOUT
     try:
-        return get_hf_file_metadata(url, timeout=constants.HF_HUB_ETAG_TIMEOUT)
-    except Exception as error:
-        raise _explained(error, reference, f"fetch {file} of") from error
+        return _in_background(
+            lambda: get_hf_file_metadata(url, timeout=limit), lambda: progress and progress(0, 1), limit + 1
+        )
+    except _ClientError as error:
+        raise explained(error.cause, reference, f"fetch {file} of") from error.cause
 
 
 def _download(reference: Reference, file: str, size: int, progress: Progress | None) -> Path:
-    """Let the client download in a thread of its own, so that cancelling never waits for the network."""
-    state, finished = _Download(), threading.Event()
+    """Let the client download, and follow its bytes."""
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError
 
-    def work() -> None:
-        from huggingface_hub import hf_hub_download
+    state = _Download()
 
-        try:
-            with _watched(hf_hub_download, state) if progress else _unwatched() as options:
-                state.path = hf_hub_download(reference.repository, file, revision=reference.revision, **options)
-        except BaseException as error:
-            state.error = error
-        finally:
-            finished.set()
+    def work() -> str:
+        while True:
+            reached = state.done
+            try:
+                with _watched(hf_hub_download, state) if progress else _unwatched() as options:
+                    return hf_hub_download(reference.repository, file, revision=reference.revision, **options)
+            except (HfHubHTTPError, _Cancelled):
+                raise
+            except OSError as error:  # old clients do not resume by themselves after every kind of cut
+                if error.errno is not None or state.done <= reached:
+                    raise
 
-    thread = threading.Thread(target=work, name="articulate-download", daemon=True)
-    thread.start()
     try:
-        while not finished.wait(_POLL_SECONDS):
-            if progress:
-                progress(min(state.done, size), size)
-    except BaseException:
+        path = _in_background(work, lambda: progress and progress(min(state.done, size), size))
+    except _ClientError as error:
+        raise explained(error.cause, reference, f"fetch {file} of") from error.cause
+    finally:
         state.cancelled = True
-        thread.join(_FAREWELL_SECONDS)
-        raise
-    if state.error is not None:
-        raise _explained(state.error, reference, f"fetch {file} of") from state.error
     if progress:
         progress(size, size)
-    return Path(state.path)
+    return Path(path)
+
+
+def _in_background(work: Callable[[], Any], tick: Callable[[], Any], seconds: float | None = None) -> Any:
+    """Do something that waits for a network in a thread of its own, so that cancelling never has to wait.
+
+    Args:
+        work: what to do; its failure is raised as _ClientError.
+        tick: called all the time; what it raises is let through, and the work is left to end by itself.
+        seconds: after which the work is given up.
+    """
+    result: list[Any] = []
+    failure: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            result.append(work())
+        except BaseException as error:
+            failure.append(error)
+
+    thread, start = threading.Thread(target=run, name="articulate-hub", daemon=True), time.monotonic()
+    thread.start()
+    while thread.is_alive():
+        tick()
+        thread.join(_POLL_SECONDS)
+        if seconds is not None and time.monotonic() - start > seconds and thread.is_alive():
+            raise _ClientError(TimeoutError(f"no answer within {seconds:.0f} seconds"))
+    if failure:
+        raise _ClientError(failure[0]) from failure[0]
+    return result[0]
 
 
 @contextmanager
@@ -275,45 +329,3 @@ def _compare_with_etag(path: Path, etag: str, reference: Reference) -> None:
         f"{reference}: what was at {path} has the digest {digest[:12]}..., but the Hub announced {etag[:12]}...; it "
         "was damaged on its way or altered, and is removed. Fetch it again (articulate models fetch)."
     )
-
-
-def _hub_errors() -> Any:
-    from huggingface_hub import errors
-
-    return errors
-
-
-def _explained(error: BaseException, reference: Reference, attempt: str) -> HubError:
-    """What a failure of the client means for the user."""
-    from huggingface_hub import constants
-
-    errors, where, known = _hub_errors(), constants.ENDPOINT, error
-    while isinstance(known, errors.LocalEntryNotFoundError) and known.__cause__ is not None:
-        known = known.__cause__  # the client tried, failed, and found nothing in the cache either
-    status = getattr(getattr(known, "response", None), "status_code", None)
-    sign_in = "Sign in (hf auth login, or set HF_TOKEN)"
-    if isinstance(known, errors.EntryNotFoundError) and not isinstance(known, errors.LocalEntryNotFoundError):
-        said = "the repository has no such file. Look at its list of files, and write owner/name@revision:file"
-    elif isinstance(known, errors.RevisionNotFoundError):
-        said = f"it has no revision {reference.revision!r}. Give a branch, a tag or a full commit"
-    elif isinstance(known, errors.GatedRepoError):
-        said = (
-            f"it is gated. Accept its terms at {where}/{reference.repository}, then {sign_in[0].lower()}{sign_in[1:]}"
-        )
-    elif isinstance(known, errors.RepositoryNotFoundError):
-        said = f"there is no such repository, or it is private. Check the name. {sign_in} if it is private"
-    elif status in (401, 403):
-        said = f"the server refuses (HTTP {status}). {sign_in} with a token that may do this"
-    elif status is not None:
-        said = f"the server answers HTTP {status}. Try again later, or set HF_ENDPOINT to a mirror"
-    elif isinstance(known, OSError) and known.errno in (errno.ENOSPC, errno.EDQUOT):
-        said = f"no space is left in {constants.HF_HUB_CACHE}. Make room, or set HF_HOME to another disk"
-    elif isinstance(known, OSError) and known.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
-        said = f"{known.filename or constants.HF_HUB_CACHE} cannot be written. Set HF_HOME to a folder that can"
-    else:
-        text = str(known).strip().splitlines()
-        said = (
-            f"{type(known).__name__}{': ' + text[0][:200] if text else ''}. Check the connection to {where}, set "
-            "HF_ENDPOINT to a mirror, or put the file into the stage's model folder"
-        )
-    return HubError(f"Cannot {attempt} {reference}: {said}.")

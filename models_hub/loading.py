@@ -35,6 +35,7 @@ __all__ = [
     "inspect_weights",
     "load_network",
     "pin_card",
+    "read_weights",
     "save_network",
     "sha256",
     "weights_path",
@@ -85,22 +86,28 @@ def _load(path: Path, stage: str, _version: tuple[int, int, int]) -> nn.Module:
             f"{path} holds a {architecture.name}, which is for stage {' or '.join(architecture.stages)}, not for "
             f"{stage!r}. Choose weights made for this stage."
         )
-    with (
-        torch.inference_mode(False),
-        torch.no_grad(),
-    ):  # hosts run nodes in inference mode; training is impossible there
+    # Hosts run nodes in inference mode; a network made there could never be trained.
+    with torch.inference_mode(False), torch.no_grad():
         with _Uninitialised():
             network = architecture.load(**sizes)
         types = {name: value.dtype for name, value in network.state_dict().items()}
-        try:
-            with safe_open(path, framework="pt") as file:
-                tensors = {name: file.get_tensor(name) for name in header.shapes}
-        except (SafetensorError, OSError, ValueError, RuntimeError) as error:
-            raise _unreadable(path, str(error)) from error
-        _refuse_unfinite(path, tensors)
+        tensors = _tensors(path, header)
+        if not files.recall(path).get("finite"):
+            _refuse_unfinite(path, tensors)
+            files.remember(path, finite=True)
         tensors = {name: value.to(types[name]) for name, value in tensors.items()}
         network.load_state_dict(tensors, strict=False, assign=True)  # what is missing was checked
     return network.eval().requires_grad_(False)
+
+
+def read_weights(path: Path) -> None:
+    """Read a whole file anew, whatever is remembered about it.
+
+    Raises:
+        WeightsError: it is no usable weights file.
+    """
+    _, _, header = inspect_weights(path)
+    _refuse_unfinite(path, _tensors(path, header))
 
 
 def inspect_weights(path: Path, stage: str | None = None) -> tuple[Architecture, Sizes, Header]:
@@ -127,20 +134,20 @@ def inspect_weights(path: Path, stage: str | None = None) -> tuple[Architecture,
     return architecture, sizes, header
 
 
+def _tensors(path: Path, header: Header) -> dict[str, torch.Tensor]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in header.shapes}
+    except (SafetensorError, OSError, ValueError, RuntimeError) as error:
+        raise WeightsError(
+            f"{path} cannot be read as safetensors ({error}); it is cut short or not a weights file. Fetch it again."
+        ) from error
+
+
 def _refuse_unfinite(path: Path, tensors: dict[str, torch.Tensor]) -> None:
-    """NaN and infinity are looked for once for each version of a file."""
-    if files.recall(path).get("finite"):
-        return
     for name, value in tensors.items():
         if value.is_floating_point() and not value.isfinite().all():
             raise WeightsError(f"{path} holds values that are not finite, first in {name!r}. Fetch or train it again.")
-    files.remember(path, finite=True)
-
-
-def _unreadable(path: Path, why: str) -> WeightsError:
-    return WeightsError(
-        f"{path} cannot be read as safetensors ({why}); it is cut short or not a weights file. Fetch it again."
-    )
 
 
 class _Uninitialised(TorchFunctionMode):

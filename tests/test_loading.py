@@ -4,7 +4,8 @@ import json
 
 import pytest
 import torch
-from articulate.models_hub import loading
+from articulate.models_hub import cards, loading
+from articulate.models_hub.architectures import known
 from articulate.models_hub.errors import WeightsError
 from articulate.models_hub.networks.critics import FrameCritic
 from safetensors.torch import load_file, save_file
@@ -73,19 +74,33 @@ def test_missing_file_says_where_it_was_looked_for(tmp_path):
 
 
 def test_every_embedded_file_is_what_its_card_says():
-    table = loading.cards()
-    files = {path.stem for path in loading.WEIGHTS_FOLDER.glob("*.safetensors")}
-    assert files == set(table)
+    table = {name: card for name, card in loading.cards().items() if cards.source(card) == loading.EMBEDDED}
+    assert {path.stem for path in loading.WEIGHTS_FOLDER.glob("*.safetensors")} == set(table)
     for name, card in table.items():
-        path = loading.weights_path(name)
-        assert path.stat().st_size == card["bytes"]
+        path = loading.weights_path(card["stage"])
+        assert path.name == f"{name}.safetensors" and path.stat().st_size == card["bytes"]
         assert loading.sha256(path) == card["sha256"]
-        assert loading.load_network(name) is not None
+        assert loading.architecture_of(loading.load_network(name)).name == card["architecture"]
     assert sum(card["bytes"] for card in table.values()) < 40e6
 
 
+def test_cards_say_all_that_users_ask():
+    asked = {"stage", "architecture", "source", "licence", "trained_on", "input", "normalisation", "paper", "title"}
+    for name, card in loading.cards().items():
+        assert asked <= set(card), name
+        assert all(isinstance(card[key], str) and card[key] for key in asked), name
+        assert card["architecture"] in known() and card["stage"] in known()[card["architecture"]].stages
+        assert cards.source(card) in cards.SOURCES
+        if cards.source(card) == "bring your own":
+            assert "articulate models convert" in card["how"] and card["original"]
+        for place in [card.get("hub"), card if cards.source(card) == "hub" else None]:
+            if place:
+                assert len(place["commit"]) == 40 and len(place["sha256"]) == 64
+                assert place["repository"] and place["file"] and place["bytes"] > 0
+
+
 def test_altered_embedded_weights_are_refused(tmp_path, monkeypatch):
-    name = sorted(loading.cards())[0]
+    name = "face_finder"
     damaged = bytearray(loading.weights_path(name).read_bytes())
     damaged[-1] ^= 1
     (tmp_path / f"{name}.safetensors").write_bytes(damaged)
