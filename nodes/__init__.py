@@ -6,6 +6,7 @@ from .conversation import ArticulateConversation
 from .critics import ArticulateCritics
 from .density_map_builder import ArticulateDensityMapBuilder
 from .face import ArticulateFace
+from .fine_tune import ArticulateFineTune
 from .frame_generator import ArticulateFrameGenerator
 from .host import INSIDE_COMFYUI, ComfyExtension, io
 from .landmark_editor import ArticulateEditLandmarks
@@ -24,6 +25,7 @@ NODES = (
     ArticulateFrameGenerator,
     ArticulateCompose,
     ArticulateCritics,
+    ArticulateFineTune,
     ArticulatePreviewLandmarks,
     ArticulatePreviewDensity,
     ArticulatePreviewWarp,

@@ -37,6 +37,7 @@ __all__ = [
     "intermediate_device",
     "io",
     "models_folders",
+    "release_memory",
     "ui",
     "weights_choices",
     "weights_file",
@@ -147,3 +148,14 @@ def intermediate_device() -> torch.device:
 
         return device()
     return torch.device("cpu")
+
+
+def release_memory() -> None:
+    """Give back what a long work has taken, to the host and to the device."""
+    import gc
+
+    gc.collect()
+    if INSIDE_COMFYUI:
+        from comfy.model_management import soft_empty_cache
+
+        soft_empty_cache()

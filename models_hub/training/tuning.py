@@ -248,7 +248,7 @@ class Fit:
             return
         content = {
             "state": json.dumps(asdict(self.state)),
-            "settings": self._fingerprint(),
+            "settings": fingerprint(self.settings, self.weights),
             "made": self.made.state_dict(),
             "average": self.average.network.state_dict(),
             "best": self.best,
@@ -258,15 +258,8 @@ class Fit:
         }
         fit.save_checkpoint(self.folder / "checkpoint.pt", content)
 
-    def _fingerprint(self) -> str:
-        """What must be the same when a fit goes on; more steps are allowed, the schedule follows them."""
-        facts = {**asdict(self.settings), "weights": asdict(self.weights)}
-        for free in ("devices", "accelerator", "save_every", "patience"):
-            facts.pop(free)
-        return json.dumps(facts, sort_keys=True)
-
     def _restore(self, content: dict[str, Any]) -> None:
-        if content.get("settings") != self._fingerprint():
+        if content.get("settings") != fingerprint(self.settings, self.weights):
             raise InputError(
                 f"The checkpoint in {self.folder} is of a fit with other settings; give the same ones to go on, or "
                 "another folder (or --overwrite) to begin anew."
@@ -283,6 +276,20 @@ class Fit:
     def _note(self, step: int, **facts: Any) -> None:
         if self.records is not None:
             self.records.add(step, **facts)
+
+
+def fingerprint(settings: TuneSettings, weights: LossWeights) -> str:
+    """What must be the same when a fit goes on."""
+    facts = {**asdict(settings), "weights": asdict(weights)}
+    for free in ("devices", "accelerator", "save_every", "patience"):
+        facts.pop(free)
+    return json.dumps(facts, sort_keys=True)
+
+
+def unfinished(folder: Path, settings: TuneSettings, weights: LossWeights) -> bool:
+    """Whether a folder holds the checkpoint of a fit with these settings."""
+    path = Path(folder) / "checkpoint.pt"
+    return path.is_file() and fit.load_checkpoint(path).get("settings") == fingerprint(settings, weights)
 
 
 def total(weights: LossWeights, terms: dict[str, Tensor]) -> Tensor:
