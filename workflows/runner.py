@@ -28,6 +28,11 @@ from .validation import Nodes, accepted, checked, output_nodes, own_method
 Settings = Mapping[str, Any]
 """Values by "NODE.INPUT"; NODE is an id, a title or a class."""
 
+NO_NETWORK = (
+    "A server cannot be asked from this copy: the one of ComfyUI's registry holds no network code. Clone the "
+    "repository and run it from there."
+)
+
 PRECISIONS = {"auto": None, "float32": torch.float32, "bfloat16": torch.bfloat16}
 """Types of the heavy networks' convolutions."""
 
@@ -159,10 +164,7 @@ def run(
     try:
         from .remote.run import run_on_server
     except ModuleNotFoundError as error:
-        raise WorkflowError(
-            "Workflows cannot be sent to a server from this copy: the one of ComfyUI's registry holds no network "
-            "code. Clone the repository and run it from there."
-        ) from error
+        raise WorkflowError(NO_NETWORK) from error
     return run_on_server(workflow, server, settings, **options)
 
 

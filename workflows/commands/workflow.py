@@ -4,6 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from ...models_hub.errors import WorkflowError
 from .common import add_json, print_json
 
 SUMMARY = "convert a workflow of the graph editor to API format, or check one"
@@ -29,10 +30,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Convert or check."""
     from ..graph import load_workflow
+    from ..runner import NO_NETWORK
 
     definitions = None
     if arguments.server:
-        from ..remote.server import Server
+        try:
+            from ..remote.server import Server
+        except ModuleNotFoundError as error:
+            raise WorkflowError(NO_NETWORK) from error
 
         definitions = Server(arguments.server).definitions()
     workflow = load_workflow(arguments.workflow, definitions)

@@ -7,6 +7,7 @@ absolute or relative to the input folder, the workflow's folder or the current d
 from ...nodes.standin import io
 from .images import ImageFromBatch, ImageScale, ImageScaleBy, LoadImage, PreviewImage, RepeatImageBatch, SaveImage
 from .sound import LoadAudio, PreviewAudio, SaveAudio, TrimAudioDuration
+from .texts import PreviewAny
 from .video import CreateVideo, GetVideoComponents, LoadVideo, SaveVideo, TrimVideo
 
 CORE_NODES: tuple[type[io.ComfyNode], ...] = (
@@ -18,6 +19,7 @@ CORE_NODES: tuple[type[io.ComfyNode], ...] = (
     LoadAudio,
     LoadImage,
     LoadVideo,
+    PreviewAny,
     PreviewAudio,
     PreviewImage,
     RepeatImageBatch,
