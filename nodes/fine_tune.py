@@ -63,7 +63,8 @@ class ArticulateFineTune(io.ComfyNode):
                                tooltip="Size of the steps; lower it if the preview gets worse."),
                 io.Int.Input("rank", default=8, min=0, max=128, tooltip="Rank of the low-rank adapters. 0 trains all "
                              "weights, and then for every face, not only for this one."),
-                io.Int.Input("seed", default=0, min=0, max=0x7FFFFFFF, tooltip="Decides everything that is random; "
+                io.Int.Input("seed", default=0, min=0, max=0x7FFFFFFF, control_after_generate=True, tooltip=
+                             "Decides everything that is random; "
                              "the same seed gives the same weights on the same machine."),
                 io.Float.Input("fps", default=25.0, min=1.0, max=240.0, tooltip="Frames a second of the images; a "
                                "video knows its own."),

@@ -228,7 +228,8 @@ def test_every_loss_gives_a_finite_term_and_a_gradient(takes):
     trained = [value for name, value in made.named_parameters()]
     for name, term in terms.items():
         gradients = torch.autograd.grad(term, trained, retain_graph=True, allow_unused=True)
-        assert any(value is not None and value.abs().sum() > 0 for value in gradients), name
+        moves = any(value is not None and value.abs().sum() > 0 for value in gradients)
+        assert moves or (name == "sync_visual" and term == 0), name  # lips no worse than real ones cost nothing
     assert set(objective.critics_loss()) == {"frame", "multi_scale", "difference", "regression"}
 
 

@@ -1,0 +1,72 @@
+"""The finetune command: options, files, and one sentence for footage that cannot be used."""
+
+import json
+import shutil
+
+import pytest
+from articulate.models_hub.loading import load_network
+from articulate.models_hub.media import write_video
+from articulate.models_hub.networks.low_rank import PersonalGenerator
+from articulate.workflows.commands import main
+from articulate.workflows.commands.finetune import loss_weights, output_files
+
+
+def small(*arguments):
+    options = ("--steps", "2", "--frames", "2", "--rank", "2", "--save-every", "1", "--look-every", "2", "--threads", "1")
+    return ["finetune", *map(str, arguments), *options, "--accelerator", "cpu", "--devices", "1", "--quiet"]
+
+
+def test_footage_becomes_a_file_that_loads(footage_file, tmp_path, capsys):
+    output = tmp_path / "ann.safetensors"
+    portrait = shutil.copy("samples/portrait.jpg", tmp_path / "portrait.jpg")
+    assert main(small(footage_file, "--portrait", portrait, "-o", output, "--json")) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert set(facts["files"]) == {"generator", "warper"} and facts["step"] == 2
+    assert isinstance(load_network("generator", str(output)), PersonalGenerator)
+    folder = tmp_path / "ann.fit"
+    assert sorted(file.name for file in folder.iterdir() if file.is_file()) == ["log.jsonl", "losses.png"]
+    assert main(small(footage_file, "-o", output)) == 1  # kept, not replaced
+    assert "ann.safetensors" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["none.mp4", "-o", "x.safetensors"], "none.mp4"),
+        (["{video}", "-o", "x.pth"], "does not end in .safetensors"),
+        (["{video}", "-o", "x.safetensors", "--parts", "hair"], "cannot be trained"),
+        (["{video}", "-o", "x.safetensors", "--weight", "beauty=1"], "there is no loss 'beauty'"),
+        (["{video}", "-o", "x.safetensors", "--weight", "density"], "not of the form LOSS=X"),
+        (["{video}", "-o", "x.safetensors", "--weight", "density=-1"], "is -1.0"),
+        (["{short}", "-o", "x.safetensors"], "at least 4 are needed"),
+    ],
+)
+def test_what_cannot_be_used_is_said_in_one_line(
+    arguments, text, footage_file, talking_take, tmp_path, capsys, monkeypatch
+):
+    short = tmp_path / "short.mp4"
+    if "{short}" in arguments:
+        write_video(short, iter(talking_take.frames[:30].split(8)), 25, None)
+    monkeypatch.chdir(tmp_path)
+    filled = [argument.format(video=footage_file, short=short) for argument in arguments]
+    assert main(small(*filled)) in (1, 2)
+    error = capsys.readouterr().err.strip()
+    assert text in error and len(error.splitlines()) == 1 and "Traceback" not in error
+    assert not list(tmp_path.glob("x*.safetensors"))
+
+
+def test_every_tuned_stage_has_a_file(tmp_path):
+    me = tmp_path / "me.safetensors"
+    assert output_files(me, ("generator",)) == {"generator": me}
+    assert output_files(me, ("memory",)) == {"warper": me}
+    files = output_files(me, ("generator", "warper", "memory", "predictor"))
+    assert [path.name for path in files.values()] == [
+        "me.safetensors",
+        "me_warper.safetensors",
+        "me_landmark_predictor.safetensors",
+    ]
+
+
+def test_weights_are_read():
+    weights = loss_weights(["density=1", "frame=0.5"])
+    assert (weights.density, weights.frame, weights.reconstruction) == (1.0, 0.5, 10.0)
