@@ -1,11 +1,13 @@
 """How the checkpoints of others are known by their tensors, once converted (see architectures.py)."""
 
 from .architectures import Architecture, Shapes, Sizes, register
+from .networks.atvgnet import ATVGnetFrames, ATVGnetLandmarks
 from .networks.mcnet import MCNetGenerator, MCNetWarper
 from .networks.mcnet_blocks import hourglass_sizes
 from .networks.mcnet_keypoints import MCNetKeypointDetector
 
 _PIXELS = "pixels along each side"
+_ATVGNET = "ATVGnet (Chen et al., CVPR 2019), exactly the published network"
 _MCNET = "MCNet (Hong and Xu, ICCV 2023), exactly the published network"
 _COUNTERS = ("num_batches_tracked",)
 
@@ -33,6 +35,17 @@ def _mcnet_generator(shapes: Shapes) -> Sizes:
     return {"width": shapes["paint.weight"][1]}
 
 
+def _atvgnet_landmarks(shapes: Shapes) -> Sizes:
+    _ = shapes["audio.5.0.weight"], shapes["basis"]
+    layers = sum(name.startswith("lstm.weight_hh_l") for name in shapes)
+    return {"hidden": shapes["lstm.weight_hh_l0"][1], "layers": layers}
+
+
+def _atvgnet_frames(shapes: Shapes) -> Sizes:
+    _ = shapes["gru.input.weight"], shapes["gate.6.weight"]
+    return {"blocks": sum(name.startswith("blocks.") and name.endswith(".first.0.weight") for name in shapes)}
+
+
 register(
     Architecture("MCNetKeypointDetector", ("mcnet_keypoints",), _mcnet_keypoints, MCNetKeypointDetector,
                  half=False, smallest=256, multiple=128, unit=_PIXELS, source=_MCNET, optional=_COUNTERS),
@@ -40,4 +53,8 @@ register(
                  half=True, smallest=256, multiple=128, unit=_PIXELS, source=_MCNET, optional=_COUNTERS),
     Architecture("MCNetGenerator", ("generator",), _mcnet_generator, MCNetGenerator,
                  half=True, smallest=256, multiple=8, unit=_PIXELS, source=_MCNET, optional=_COUNTERS),
+    Architecture("ATVGnetLandmarks", ("atvgnet_landmarks",), _atvgnet_landmarks, ATVGnetLandmarks,
+                 half=False, smallest=28, multiple=4, unit="MFCC frames", source=_ATVGNET, optional=_COUNTERS),
+    Architecture("ATVGnetFrames", ("atvgnet_frames",), _atvgnet_frames, ATVGnetFrames,
+                 half=False, smallest=128, multiple=128, unit=_PIXELS, source=_ATVGNET, optional=_COUNTERS),
 )  # fmt: skip

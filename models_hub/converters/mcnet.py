@@ -170,20 +170,22 @@ def _memory(state: State, what: str) -> None:
         state[name] = state[name].flatten(1) if state[name].ndim == 4 else state[name]
     modulation = take(state, "memory.modulation.weight", what)
     state["memory.modulation.weight"] = modulation / math.sqrt(modulation.shape[1])
+    experts = take(state, "memory.experts", what)  # (experts, out, in, 3, 3)
+    state["memory.experts"] = experts.permute(0, 1, 3, 4, 2).flatten(2)
     kernels = take(state, "memory.condition.weight", what)[0]
     state["memory.condition.weight"] = kernels / math.sqrt(kernels[0].numel())
 
 
 def _decoder(state: State, width: int, what: str) -> State:
     state = rename(state, (*CONV_NORM, (r"^resblock\.(\d)\.", lambda m: f"blocks.{int(m[1]) // 2}.{int(m[1]) % 2}."),
-                           (r"\.norm1\.", ".enter."), (r"\.conv1\.", ".first.0."), (r"\.norm2\.", ".first.1."),
+                           (r"\.norm1\.", ".enter.0."), (r"\.conv1\.", ".first.0."), (r"\.norm2\.", ".first.1."),
                            (r"\.conv2\.", ".second."), (r"^up_blocks\.", "up."), (r"^final\.", "paint.")))  # fmt: skip
     for level, (count, plain) in enumerate(((8 * width, 0), (8 * width, 4 * width), (4 * width, 2 * width))):
         order = sorted_channels(count, plain)  # the upper part comes from the layer before and was never interleaved
         for block in range(2):
             prefix = f"blocks.{level}.{block}"
             for leaf in ("weight", "bias", "running_mean", "running_var"):
-                state[f"{prefix}.enter.{leaf}"] = take(state, f"{prefix}.enter.{leaf}", what)[order]
+                state[f"{prefix}.enter.0.{leaf}"] = take(state, f"{prefix}.enter.0.{leaf}", what)[order]
             state[f"{prefix}.first.0.weight"] = take(state, f"{prefix}.first.0.weight", what)[:, order]
             for leaf in ("weight", "bias"):
                 state[f"{prefix}.second.{leaf}"] = take(state, f"{prefix}.second.{leaf}", what)[order]

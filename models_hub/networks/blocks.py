@@ -128,8 +128,9 @@ def fold_batch_norms(network: nn.Module) -> nn.Module:
     for child in network.children():
         if isinstance(child, nn.Sequential):
             for index in range(len(child) - 1):
-                if isinstance(child[index], nn.Conv2d) and isinstance(child[index + 1], nn.BatchNorm2d):
-                    child[index] = fuse_conv_bn_eval(child[index], child[index + 1])
+                before, norm = child[index], child[index + 1]
+                if isinstance(before, nn.Conv2d | nn.ConvTranspose2d) and isinstance(norm, nn.BatchNorm2d):
+                    child[index] = fuse_conv_bn_eval(before, norm, isinstance(before, nn.ConvTranspose2d))
                     child[index + 1] = nn.Identity()
         fold_batch_norms(child)
     return network

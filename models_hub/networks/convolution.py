@@ -48,7 +48,8 @@ def linear(inputs: Tensor, weight: Tensor, bias: Tensor | None = None, relu: boo
     plain = inputs.device.type == "cpu" and not torch.is_grad_enabled() and inputs.dtype in (torch.float32, torch.bfloat16)
     if plain and weight.dtype == inputs.dtype and has_onednn():
         kind = "relu" if relu else "none"
-        return torch.ops.mkldnn._linear_pointwise(inputs, weight, bias, kind, [], "")
+        # A slice of a wider matrix would go to oneDNN's reference code, a thousand times slower.
+        return torch.ops.mkldnn._linear_pointwise(inputs.contiguous(), weight.contiguous(), bias, kind, [], "")
     product = F.linear(inputs, weight, bias)
     return F.relu(product) if relu else product
 
@@ -85,13 +86,14 @@ class WinogradConv(nn.Module):
         rows, columns = height // 4, width // 4
         outputs = self.weight.shape[1]
         result = padded.new_empty(batch, rows, 4, columns, 4, outputs)
+        pictures = max(1, TILES // (rows * columns))
         step = max(1, TILES // columns)
-        for sample, target in zip(padded, result, strict=True):
+        for start in range(0, batch, pictures):
             for first in range(0, rows, step):
-                count = min(step, rows - first)
-                strip = sample[4 * first : 4 * (first + count) + 2]
-                products = [linear(tiles, weight) for tiles, weight in zip(tile_transform(strip), self.weight, strict=True)]
-                output_transform(products, target[first : first + count])
+                strip = padded[start : start + pictures, 4 * first : 4 * min(first + step, rows) + 2]
+                tiles = tile_transform(strip)
+                products = [linear(values, weight) for values, weight in zip(tiles, self.weight, strict=True)]
+                output_transform(products, result[start : start + pictures, first : first + step])
         result = result.view(batch, 4 * rows, 4 * columns, outputs)
         if self.bias is not None:
             result += self.bias
@@ -100,12 +102,13 @@ class WinogradConv(nn.Module):
 
 def transformed_kernel(weight: Tensor) -> Tensor:
     """3x3 kernels (out, in, 3, 3) for `WinogradConv`, (36, out, in)."""
-    transform = torch.tensor(KERNEL_TRANSFORM, dtype=torch.float64, device=weight.device)
+    one_side = torch.tensor(KERNEL_TRANSFORM, dtype=torch.float64, device=weight.device)
+    transform = torch.kron(one_side, one_side).T.contiguous()  # (9, 36)
     outputs, inputs = weight.shape[:2]
-    made = torch.empty(36, outputs, inputs, dtype=weight.dtype, device=weight.device)
-    for first in range(0, outputs, 64):  # float64 of all at once would be a needless peak of memory
-        part = transform @ weight[first : first + 64].double() @ transform.T
-        made[:, first : first + 64] = part.flatten(2).permute(2, 0, 1)
+    made = weight.new_empty(36, outputs, inputs)
+    for first in range(0, outputs, 32):  # float64 of all at once would be a needless peak of memory
+        part = weight[first : first + 32].double().reshape(-1, 9) @ transform
+        made[:, first : first + 32] = part.T.view(36, -1, inputs)
     return made
 
 
@@ -124,19 +127,19 @@ def _combine(pieces: Sequence[Tensor], results: Sequence[Tensor]) -> None:
 
 
 def tile_transform(padded: Tensor) -> Tensor:
-    """Overlapping 6x6 tiles of (4 r + 2, 4 c + 2, C), transformed: (36, r c, C)."""
-    height, width, channels = padded.shape
+    """Overlapping 6x6 tiles of (B, 4 r + 2, 4 c + 2, C), transformed: (36, B r c, C)."""
+    batch, height, width, channels = padded.shape
     rows, columns = height // 4, width // 4
-    half = padded.new_empty(6, rows, width, channels)
-    _combine([padded[k : k + 4 * rows - 3 : 4] for k in range(6)], half)
-    whole = padded.new_empty(6, 6, rows, columns, channels)
-    _combine([half[:, :, k : k + 4 * columns - 3 : 4] for k in range(6)], whole.transpose(0, 1))
-    return whole.view(36, rows * columns, channels)
+    half = padded.new_empty(6, batch, rows, width, channels)
+    _combine([padded[:, k : k + 4 * rows - 3 : 4] for k in range(6)], half)
+    whole = padded.new_empty(6, 6, batch, rows, columns, channels)
+    _combine([half[:, :, :, k : k + 4 * columns - 3 : 4] for k in range(6)], whole.transpose(0, 1))
+    return whole.view(36, batch * rows * columns, channels)
 
 
 def output_transform(products: Sequence[Tensor], target: Tensor) -> None:
-    """36 products (r c, C) -> outputs, written into `target` (r, 4, c, 4, C)."""
-    rows, _, columns, _, channels = target.shape
+    """36 products (B r c, C) -> outputs, written into `target` (B, r, 4, c, 4, C)."""
+    batch, rows, _, columns, _, channels = target.shape
     halves = []
     for column in range(6):
         first, *middle, last = products[column::6]
@@ -147,13 +150,13 @@ def output_transform(products: Sequence[Tensor], target: Tensor) -> None:
         third = plus.add_(more, alpha=4)
         halves.append((top, second, third, minus.add_(less, alpha=8).add_(last)))
     for row in range(4):
-        first, *middle, last = (half[row].view(rows, columns, channels) for half in halves)
+        first, *middle, last = (half[row].view(batch, rows, columns, channels) for half in halves)
         plus, minus = middle[0] + middle[1], middle[0].sub_(middle[1])
         more, less = middle[2] + middle[3], middle[2].sub_(middle[3])
-        torch.add(plus, more, out=target[:, row, :, 0]).add_(first)
-        torch.add(minus, less, alpha=2, out=target[:, row, :, 1])
-        torch.add(plus, more, alpha=4, out=target[:, row, :, 2])
-        torch.add(minus, less, alpha=8, out=target[:, row, :, 3]).add_(last)
+        torch.add(plus, more, out=target[:, :, row, :, 0]).add_(first)
+        torch.add(minus, less, alpha=2, out=target[:, :, row, :, 1])
+        torch.add(plus, more, alpha=4, out=target[:, :, row, :, 2])
+        torch.add(minus, less, alpha=8, out=target[:, :, row, :, 3]).add_(last)
 
 
 class EnlargedConv(nn.Module):

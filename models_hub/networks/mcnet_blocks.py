@@ -40,12 +40,12 @@ class PreactivatedBlock(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.enter = nn.BatchNorm2d(channels)
+        self.enter = nn.Sequential(nn.BatchNorm2d(channels), nn.ReLU())
         self.first = conv_block(channels, channels, bias=True)
         self.second = nn.Conv2d(channels, channels, 3, padding=1)
 
     def forward(self, features: Tensor) -> Tensor:
-        return features + self.second(self.first(F.relu(self.enter(features))))  # (B, C, H, W)
+        return features + self.second(self.first(self.enter(features)))  # (B, C, H, W)
 
 
 class PooledHourglass(nn.Module):

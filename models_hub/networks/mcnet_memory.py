@@ -63,7 +63,8 @@ class MCNetMemory(nn.Module):
         self.condition = nn.Conv2d(width, width, 3, padding=1)  # its bias comes after the demodulation
         self.noise = nn.Parameter(torch.zeros(1))  # strength of random noise in the conditioned memory, when training
         self.mixing = nn.Sequential(nn.Linear(width, mixing, bias=False), nn.ReLU(inplace=True), nn.Linear(mixing, experts))
-        self.experts = nn.Parameter(torch.randn(experts, 2 * width, width, 3, 3) * math.sqrt(2 / (9 * width)))
+        # Kernels (out, row, column, in): what comes out of the mixture is a kernel in channels-last layout.
+        self.experts = nn.Parameter(torch.randn(experts, 2 * width, 9 * width) * math.sqrt(2 / (9 * width)))
         self.experts_bias = nn.Parameter(torch.zeros(experts, 2 * width))
         self.query = nn.Linear(width, width)
         self.difference = nn.Linear(width, width)
@@ -97,7 +98,8 @@ class MCNetMemory(nn.Module):
         mixture = (self.mixing(pooled) / MIXING_TEMPERATURE).softmax(dim=-1)  # (B, scales, experts)
         results = [[] for _ in warped]
         for frame in range(len(pooled)):
-            kernels = (mixture[frame] @ self.experts.flatten(1)).unflatten(1, self.experts.shape[1:])
+            kernels = (mixture[frame] @ self.experts.flatten(1)).view(len(warped), -1, 3, 3, self.bank.shape[0])
+            kernels = kernels.permute(0, 1, 4, 2, 3)  # (scales, 2 width, width, 3, 3)
             biases = mixture[frame] @ self.experts_bias
             for scale, maps in enumerate(warped):
                 both = F.conv2d(memory[frame, scale, None], kernels[scale], biases[scale], padding=1).relu_()
@@ -160,7 +162,7 @@ class PreparedMemory:
         self.energy = weight.square().sum((2, 3))
         self.kernel = WinogradConv(memory.condition).weight
         self.size = memory.bank.shape[-1]
-        self.tiles = tile_transform(F.pad(memory.bank.permute(1, 2, 0), (0, 0, 1, 1, 1, 1)))  # (36, tiles, width)
+        self.tiles = tile_transform(F.pad(memory.bank.permute(1, 2, 0), (0, 0, 1, 1, 1, 1))[None])  # (36, tiles, width)
 
     def modulated(self, style: Tensor) -> Tensor:
         """The bank with its channels scaled by style (N, width), convolved: (N, width, size, size)."""
@@ -170,7 +172,7 @@ class PreparedMemory:
             linear((tiles * style[:, None]).flatten(0, 1), kernel)
             for tiles, kernel in zip(self.tiles, self.kernel, strict=True)
         ]
-        result = style.new_empty(count * cells, 4, cells, 4, width)
+        result = style.new_empty(count, cells, 4, cells, 4, width)
         output_transform(products, result)
         return result.view(count, self.size, self.size, width).permute(0, 3, 1, 2)
 

@@ -1,0 +1,103 @@
+"""Published networks made ready for inference: the same numbers within rounding, sooner (see convolution.py)."""
+
+import copy
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .blocks import fold_batch_norms
+from .convolution import EnlargedConv, WinogradConv
+from .mcnet_blocks import PooledHourglass, UpBlock
+from .mcnet_memory import MCNetMemory, prepare
+
+WIDE = 128
+"""Channels from which on Winograd's transforms cost less than they save."""
+
+
+class RowwiseConv(nn.Module):
+    """A large kernel with few outputs: first along rows, for every row of the kernel, then a sum of shifted rows.
+
+    So the library's convolution has k times as many outputs to fill its registers with.
+    """
+
+    def __init__(self, conv: nn.Conv2d) -> None:
+        super().__init__()
+        weight = conv.weight.detach()  # (out, in, k, k)
+        self.outputs, _, self.kernel, _ = weight.shape
+        rows = weight.permute(2, 0, 1, 3).flatten(0, 1)[:, :, None]  # (k out, in, 1, k)
+        self.register_buffer("weight", rows.contiguous(memory_format=torch.channels_last))
+        self.register_buffer("bias", conv.bias.detach())
+
+    def forward(self, maps: Tensor) -> Tensor:
+        reach, height = self.kernel // 2, maps.shape[-2]
+        rows = F.conv2d(maps, self.weight, padding=(self.kernel - 1, reach))  # (B, k out, H + k - 1, W)
+        first = self.kernel - 1 - reach
+        parts = rows.unflatten(1, (self.kernel, self.outputs))
+        total = self.bias.float().view(-1, 1, 1) + parts[:, 0, :, first : first + height].float()
+        for row in range(1, self.kernel):
+            total += parts[:, row, :, first + row : first + row + height]
+        return total
+
+
+class NormRelu(nn.Module):
+    """An eval batch norm and the ReLU behind it, as one scale and shift for each channel."""
+
+    def __init__(self, norm: nn.BatchNorm2d) -> None:
+        super().__init__()
+        scale = norm.weight.detach() * torch.rsqrt(norm.running_var + norm.eps)
+        self.register_buffer("scale", scale.view(-1, 1, 1))
+        self.register_buffer("shift", (norm.bias.detach() - norm.running_mean * scale).view(-1, 1, 1))
+
+    def forward(self, maps: Tensor) -> Tensor:
+        return torch.addcmul(self.shift, maps, self.scale).relu_()
+
+
+def accelerated(network: nn.Module, dtype: torch.dtype = torch.float32) -> nn.Module:
+    """A copy of an eval network for inference on a processor.
+
+    Args:
+        network: in float32 on the CPU.
+        dtype: of the convolutions. In bfloat16 the library's own convolutions are fastest; Winograd's would lose
+            digits.
+
+    Returns:
+        A network of the same class. Its results are float32 where the network's are.
+    """
+    memo = {id(value): value for value in (*network.parameters(), *network.buffers())}  # share, do not copy
+    quick = fold_batch_norms(copy.deepcopy(network, memo))
+    _replace(quick, dtype)
+    quick = quick.to(dtype=dtype, memory_format=torch.channels_last)
+    for module in quick.modules():
+        if isinstance(module, MCNetMemory):
+            prepare(module)
+    return quick.eval().requires_grad_(False)
+
+
+def _replace(network: nn.Module, dtype: torch.dtype) -> None:
+    for name, child in network.named_children():
+        new = _substitute(child, dtype)
+        if new is not child:
+            setattr(network, name, new)
+        elif isinstance(child, PooledHourglass):
+            _replace(child.up, dtype)  # its convolutions on a few cells have too many weights to transform
+        elif not isinstance(child, MCNetMemory):
+            _replace(child, dtype)
+
+
+def _substitute(module: nn.Module, dtype: torch.dtype) -> nn.Module:
+    if isinstance(module, UpBlock):
+        return EnlargedConv(module.conv[0], relu=True)
+    if isinstance(module, nn.Sequential) and [type(part) for part in module] == [nn.BatchNorm2d, nn.ReLU]:
+        return NormRelu(module[0])
+    if isinstance(module, nn.Conv2d) and module.stride == (1, 1) and module.groups == 1 and module.dilation == (1, 1):
+        if module.kernel_size == (7, 7) and module.out_channels <= 4 and module.padding == (3, 3):
+            return RowwiseConv(module)
+        if _suits_winograd(module) and dtype == torch.float32:
+            return WinogradConv(module)
+    return module
+
+
+def _suits_winograd(conv: nn.Conv2d) -> bool:
+    same = conv.kernel_size == (3, 3) and conv.padding == (1, 1)
+    return same and min(conv.in_channels, conv.out_channels) >= WIDE
