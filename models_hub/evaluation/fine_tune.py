@@ -20,7 +20,7 @@ from ..stages.personal import face_codes
 from ..training.batches import pictures, reference_frame, split_material
 from ..training.footage import decode_clip, read_manifest, read_points
 from ..training.looking import mouth_error
-from ..training.material import FootageClip, Take, gather, open_footage
+from ..training.material import FootageClip, Material, Take, gather, open_footage
 from ..training.objective import LossWeights
 from ..training.settings import TuneSettings
 from ..types import Progress
@@ -48,17 +48,6 @@ def read_clips(data: Path, names: list[str]) -> list[FootageClip]:
         sound = data / "clips" / f"{name}.flac"
         clips.append(FootageClip(clip.name, clip.fps, clip.frames, read_audio(sound) if sound.is_file() else None))
     return clips
-
-
-def as_clip(takes: list[Take]) -> list[FootageClip]:
-    """Takes as footage again, one clip each; the face is found anew."""
-
-    def frames(take: Take):
-        for chunk in take.frames.split(8):
-            yield chunk.float() / 255
-
-    return [FootageClip(f"{take.name} {place}", 25.0, lambda take=take: frames(take), None)
-            for place, take in enumerate(takes)]  # fmt: skip
 
 
 def other_faces(data: Path, split: str, person: str) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
@@ -130,7 +119,7 @@ def evaluate_fine_tune(
         folder = output / person
         files = {stage: folder / f"{stage}.safetensors" for stage in tuned_stages(settings.parts)}
         started = time.process_time()
-        result = fine_tune(as_clip(learned), files, folder, settings, weights)
+        result = fine_tune(Material(learned), files, folder, settings, weights)
         seconds = time.process_time() - started
         base = base_networks(Base(), learned, None)
         take, index = reference_frame(learned)

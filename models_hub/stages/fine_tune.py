@@ -68,7 +68,7 @@ def tuned_stages(parts: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def fine_tune(
-    clips: list[FootageClip],
+    clips: list[FootageClip] | Material,
     outputs: dict[str, Path],
     folder: Path,
     settings: TuneSettings | None = None,
@@ -85,7 +85,7 @@ def fine_tune(
     """Tune the networks to the person in some footage.
 
     Args:
-        clips: of one person; see `training.material.open_footage`.
+        clips: of one person, see `training.material.open_footage`; or what was gathered of them.
         outputs: the file to write for each of `tuned_stages`; written whole, at the end.
         folder: for the checkpoint, the log and the plot.
         settings, weights: how, and by what; the defaults are reconstruction alone.
@@ -106,7 +106,8 @@ def fine_tune(
     missing = [stage for stage in tuned_stages(settings.parts) if stage not in outputs]
     if missing:
         raise InputError(f"No file was named for the tuned weights of {', '.join(missing)}; name one for each.")
-    material = gather(clips, "predictor" in settings.parts or weights.needs_sound, progress)
+    need_sound = "predictor" in settings.parts or weights.needs_sound
+    material = clips if isinstance(clips, Material) else gather(clips, need_sound, progress)
     learned, held = split_material(material, settings.hold_back)
     report: list[str] = []
 

@@ -14,7 +14,8 @@ EXAMPLES = """examples:
 
 DIR holds manifest.csv, clips/, pictures/ and pictures.csv. Contact sheets are written to --output."""
 
-PARTS = ("faces", "speech", "reenactment", "outside")
+PARTS = ("faces", "speech", "reenactment", "outside", "sync")
+OPTIONAL = ("fine_tune",)  # takes minutes for each person: only when it is named
 
 REQUIRED = {
     "face_found": (0.95, "at least"),
@@ -25,6 +26,8 @@ REQUIRED = {
     "reenactment_mouth_l1_reduction": (0.55, "at least"),
     "inner_mouth_l1_reduction": (0.25, "at least"),
     "outside_psnr": (45.0, "at least"),
+    "sync_offset_within_one": (0.80, "at least"),
+    "sync_shift_accuracy": (0.85, "at least"),
 }
 """What the embedded weights are meant to reach."""
 
@@ -48,10 +51,10 @@ def run(arguments: argparse.Namespace) -> int:
     from ...nodes.standin.execution import Execution, executing
 
     chosen = [part.strip() for part in arguments.only.split(",") if part.strip()]
-    unknown = sorted(set(chosen) - set(PARTS))
+    unknown = sorted(set(chosen) - {*PARTS, *OPTIONAL})
     if unknown or not chosen:
         raise InputError(
-            f"--only {arguments.only!r} names no part that can be measured; choose from {', '.join(PARTS)}."
+            f"--only {arguments.only!r} names no part that can be measured; choose from {', '.join(PARTS + OPTIONAL)}."
         )
     if not (arguments.data / "manifest.csv").is_file():
         raise InputError(f"{arguments.data} holds no manifest.csv; give --data the folder that has clips/ in it.")
@@ -83,6 +86,14 @@ def _measure(part: str) -> Callable[..., dict[str, Any]]:
             from ...models_hub.evaluation.speech import evaluate_speech
 
             return lambda data, split, _output, progress: evaluate_speech(data, split, progress=progress)
+        case "sync":
+            from ...models_hub.evaluation.sync import evaluate_sync
+
+            return lambda data, split, _output, progress: evaluate_sync(data, split, progress)
+        case "fine_tune":
+            from ...models_hub.evaluation.fine_tune import evaluate_fine_tune
+
+            return lambda data, split, output, progress: evaluate_fine_tune(data, split, output, progress=progress)
         case "reenactment":
             from ...models_hub.evaluation.reenactment import evaluate_reenactment
 

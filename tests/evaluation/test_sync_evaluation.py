@@ -1,0 +1,37 @@
+"""The sync critic's figures: perfect for a critic that knows, chance for one that does not."""
+
+import numpy as np
+import pytest
+import torch
+from articulate.models_hub.evaluation import sync
+from articulate.models_hub.training.sync_critic import Lips
+
+
+class Knows(torch.nn.Module):
+    """Sound and lips of frame t are both the number t."""
+
+    def hear(self, mel):
+        return torch.nn.functional.one_hot(mel[:, 10, 0].long(), 256).float()
+
+    def see(self, lips):
+        return torch.nn.functional.one_hot((lips[:, 2, 0, 0] * 255).round().long(), 256).float()
+
+
+class Guesses(Knows):
+    def hear(self, mel):
+        return torch.rand(len(mel), 256, generator=torch.Generator().manual_seed(len(mel)))
+
+
+@pytest.mark.parametrize("late", [0, 1, 5])
+def test_figures_follow_what_the_critic_knows(monkeypatch, late):
+    numbers = torch.arange(100)
+    crops = (numbers - late).clamp(0)[:, None, None].expand(100, 32, 64).byte()
+    clip = Lips("ann", crops, numbers.repeat_interleave(4)[:, None].expand(400, 64).float())
+    monkeypatch.setattr(sync, "read_lips", lambda data, split: [clip])
+    monkeypatch.setattr(sync, "load_network", lambda stage, weights: Knows())
+    figures = sync.evaluate_sync(None, "val")
+    assert figures["sync_offset_within_one"] == figures["sync_offset_within_one_second"] == (late <= 1)
+    assert (figures["sync_shift_accuracy"] == 1) == (late == 0)
+    monkeypatch.setattr(sync, "load_network", lambda stage, weights: Guesses())
+    figures = sync.evaluate_sync(None, "val")
+    assert np.isfinite(list(figures.values())).all() and figures["sync_shift_accuracy_second"] < 0.95
