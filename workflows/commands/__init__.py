@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import NoReturn
 
 from ...models_hub.errors import ArticulateError, WorkflowError
-from . import bench, drive, evaluate, finetune, models, run, sheet, talk, train, workflow
+from . import ablate, bench, drive, evaluate, finetune, models, run, sheet, talk, train, workflow
 
 COMMANDS: dict[str, ModuleType] = {
     "talk": talk,
@@ -24,6 +24,7 @@ COMMANDS: dict[str, ModuleType] = {
     "bench": bench,
     "train": train,
     "finetune": finetune,
+    "ablate": ablate,
     "workflow": workflow,
 }
 
