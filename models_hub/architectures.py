@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from .errors import WeightsError
 
@@ -63,6 +64,12 @@ class Architecture:
         steps = f", in steps of {self.multiple}" if self.multiple > 1 else ""
         return f"{self.smallest} {self.unit} or more{steps}; {'half or' if self.half else 'only'} full precision"
 
+
+MOST_NUMBERS = 1 << 30
+"""Numbers that a network may hold where no file says less."""
+
+IMPOSSIBLE = (ValueError, TypeError, RuntimeError, IndexError, OverflowError, AttributeError, MemoryError)
+"""What building a network of sizes that cannot be may raise."""
 
 _registered: dict[str, Architecture] = {}
 
@@ -116,7 +123,8 @@ def recognise(shapes: Shapes, header: Mapping[str, str], stage: str | None, wher
         sizes = _detected(architecture, shapes)
         if sizes is not None:
             found[architecture.name] = sizes
-    chosen = next((name for name in found if stage in known()[name].stages), next(iter(found), None))
+    fitting = [name for name in found if stage in known()[name].stages] or list(found)
+    chosen = min(fitting, key=lambda name: _misfits(known()[name], found[name], shapes)) if fitting else None
     if chosen is None:
         claim = f"says that it is {named}, but its tensors are not" if named else "holds no known architecture"
         raise WeightsError(
@@ -129,9 +137,19 @@ def recognise(shapes: Shapes, header: Mapping[str, str], stage: str | None, wher
 
 def _detected(architecture: Architecture, shapes: Shapes) -> Sizes | None:
     try:
-        return architecture.detect(shapes)
+        sizes = architecture.detect(shapes)
+        return None if sizes is None or [] in sizes.values() else sizes
     except (KeyError, IndexError, ValueError, TypeError):
         return None
+
+
+def _misfits(architecture: Architecture, sizes: Sizes, shapes: Shapes) -> int:
+    """How many tensors keep a file from being of an architecture."""
+    try:
+        expected = expected_shapes(architecture, sizes, numbers_in(shapes))
+        return len(differences(expected, shapes, architecture.optional))
+    except IMPOSSIBLE:
+        return len(shapes)
 
 
 def _settings(architecture: Architecture, header: Mapping[str, str], where: str) -> Sizes:
@@ -157,15 +175,30 @@ def _is_small(value: Any) -> bool:
     return isinstance(value, int | float) and math.isfinite(value) and 0 <= value <= LARGEST_SETTING
 
 
-def expected_shapes(architecture: Architecture, sizes: Sizes) -> dict[str, tuple[int, ...]]:
-    """Shape of every tensor of a network of these sizes; nothing is allocated.
+def build(architecture: Architecture, sizes: Sizes, numbers: int = MOST_NUMBERS) -> nn.Module:
+    """A network of these sizes whose weights hold whatever the memory held; cheap, whatever the sizes.
+
+    Args:
+        architecture, sizes: from `recognise`.
+        numbers: how many numbers it may hold; more is refused before memory is asked for.
 
     Raises:
-        ValueError, TypeError, RuntimeError, IndexError or OverflowError: there is no such network.
+        one of IMPOSSIBLE: there is no such network.
     """
-    with torch.device("meta"):
-        network = architecture.load(**sizes)
-    return {name: tuple(value.shape) for name, value in network.state_dict().items()}
+    with torch.inference_mode(False), torch.no_grad(), Skeleton(numbers):
+        return architecture.load(**sizes)
+
+
+def expected_shapes(
+    architecture: Architecture, sizes: Sizes, numbers: int = MOST_NUMBERS
+) -> dict[str, tuple[int, ...]]:
+    """Shape of every tensor of a network of these sizes; arguments and errors as for `build`."""
+    return {name: tuple(value.shape) for name, value in build(architecture, sizes, numbers).state_dict().items()}
+
+
+def numbers_in(shapes: Shapes) -> int:
+    """How many numbers a network may hold that fits a file: twice the file's, and some for what is not stored."""
+    return 2 * sum(map(math.prod, shapes.values())) + (1 << 25)
 
 
 def differences(expected: Shapes, shapes: Shapes, optional: tuple[str, ...] = ()) -> list[str]:
@@ -204,10 +237,53 @@ def _closest_shapes(name: str, shapes: Shapes) -> dict[str, tuple[int, ...]]:
     sizes = _detected(known()[name], shapes)
     if sizes is not None:
         try:
-            return expected_shapes(known()[name], sizes)
-        except (ValueError, TypeError, RuntimeError, IndexError, OverflowError):
+            return expected_shapes(known()[name], sizes, numbers_in(shapes))
+        except IMPOSSIBLE:
             pass  # sizes that no network can have
     return _usual_shapes(name)
+
+
+class Skeleton(TorchFunctionMode):
+    """Builds networks whose numbers come from elsewhere: nothing is drawn at random, no norm is measured, and nobody
+    is given more memory than was agreed.
+
+    (The device without memory, "meta", would do too, but its arithmetic takes five seconds to import.)
+    """
+
+    _kept = frozenset({torch.Tensor.uniform_, torch.Tensor.normal_})
+    _sized = frozenset({torch.empty, torch.zeros, torch.ones, torch.rand, torch.randn})
+    _scaled = frozenset({torch.Tensor.mul, torch.Tensor.__mul__, torch.Tensor.__rmul__, torch.Tensor.__truediv__})
+    _counted = frozenset({torch.arange, torch.eye, torch.linspace})
+
+    def __init__(self, numbers: int) -> None:
+        super().__init__()
+        self.left = numbers
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        options = kwargs or {}
+        if function in self._kept or getattr(function, "__module__", "") == "torch.nn.init":
+            return args[0] if args else options["tensor"]
+        if function in self._sized or function is torch.full:
+            shape = args[0] if args and not isinstance(args[0], int) else options.get("size", args)
+            self._take(math.prod(shape))
+            if function in (torch.rand, torch.randn):
+                unwritten = torch.empty(*args, **options)
+                unwritten.unwritten = True
+                return unwritten
+        elif function in self._scaled and getattr(args[0], "unwritten", False):
+            return args[0]
+        elif function in self._counted:
+            self._take(math.prod(max(1, int(number)) for number in args[:3]) ** (2 if function is torch.eye else 1))
+        elif function is nn.functional.normalize:  # spectral norm measures weights that are not there yet
+            return args[0] if options.get("out") is None else options["out"]
+        elif function is torch.mv and args[0].ndim == 2:
+            return args[0].new_empty(args[0].shape[0])
+        return function(*args, **options)
+
+    def _take(self, numbers: int) -> None:
+        self.left -= numbers
+        if self.left < 0:
+            raise ValueError("it would be larger than the file")
 
 
 @lru_cache(maxsize=64)

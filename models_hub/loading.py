@@ -18,10 +18,20 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
-from torch.overrides import TorchFunctionMode
 
 from . import files, finding, references
-from .architectures import Architecture, Sizes, architecture_of, differences, expected_shapes, known, listed, recognise
+from .architectures import (
+    IMPOSSIBLE,
+    Architecture,
+    Sizes,
+    architecture_of,
+    build,
+    differences,
+    known,
+    listed,
+    numbers_in,
+    recognise,
+)
 from .cards import EMBEDDED, WEIGHTS_FOLDER, card_for, cards, pin_card
 from .errors import WeightsError
 from .files import sha256
@@ -79,7 +89,7 @@ def load_network(stage: str, weights: str = EMBEDDED) -> nn.Module:
 
 @lru_cache(maxsize=32)
 def _load(path: Path, stage: str, _version: tuple[int, int, int]) -> nn.Module:
-    architecture, sizes, header = inspect_weights(path, stage)
+    architecture, _, header, network = _inspected(path, stage)
     wanted = {name for each in known().values() for name in each.stages}
     if stage in wanted and stage not in architecture.stages:
         raise WeightsError(
@@ -88,8 +98,6 @@ def _load(path: Path, stage: str, _version: tuple[int, int, int]) -> nn.Module:
         )
     # Hosts run nodes in inference mode; a network made there could never be trained.
     with torch.inference_mode(False), torch.no_grad():
-        with _Uninitialised():
-            network = architecture.load(**sizes)
         types = {name: value.dtype for name, value in network.state_dict().items()}
         tensors = _tensors(path, header)
         if not files.recall(path).get("finite"):
@@ -116,22 +124,28 @@ def inspect_weights(path: Path, stage: str | None = None) -> tuple[Architecture,
     Raises:
         WeightsError: it is cut short, no safetensors file, of no known architecture, or lacks or adds a tensor.
     """
+    return _inspected(path, stage)[:3]
+
+
+def _inspected(path: Path, stage: str | None) -> tuple[Architecture, Sizes, Header, nn.Module]:
+    """The same, and the network that is to be filled."""
     header = read_header(path)
     architecture, sizes = recognise(header.shapes, header.metadata, stage, str(path))
     try:
-        expected = expected_shapes(architecture, sizes)
-    except (ValueError, TypeError, RuntimeError, IndexError, OverflowError, AttributeError) as error:
+        network = build(architecture, sizes, numbers_in(header.shapes))
+    except IMPOSSIBLE as error:
         raise WeightsError(
-            f"{path} would be a {architecture.name} of sizes {str(sizes)[:200]}, which cannot be ({error}). Choose "
-            "another file."
+            f"{path} would be a {architecture.name} of sizes {str(sizes)[:200]}, which cannot be ({str(error)[:200]}). "
+            "Choose another file."
         ) from error
+    expected = {name: tuple(value.shape) for name, value in network.state_dict().items()}
     wrong = differences(expected, header.shapes, architecture.optional)
     if wrong:
         raise WeightsError(
             f"{path} does not fit {architecture.name}: {listed(wrong)}. It was made by another version or is damaged; "
             "choose matching weights, or fetch it again."
         )
-    return architecture, sizes, header
+    return architecture, sizes, header, network
 
 
 def _tensors(path: Path, header: Header) -> dict[str, torch.Tensor]:
@@ -148,15 +162,6 @@ def _refuse_unfinite(path: Path, tensors: dict[str, torch.Tensor]) -> None:
     for name, value in tensors.items():
         if value.is_floating_point() and not value.isfinite().all():
             raise WeightsError(f"{path} holds values that are not finite, first in {name!r}. Fetch or train it again.")
-
-
-class _Uninitialised(TorchFunctionMode):
-    """Builds networks without drawing random numbers for parameters that are read from a file anyway."""
-
-    _random = frozenset({torch.Tensor.uniform_, torch.Tensor.normal_, torch.nn.init.trunc_normal_})
-
-    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        return args[0] if function in self._random else function(*args, **(kwargs or {}))
 
 
 def save_network(network: nn.Module, path: Path, config: dict[str, Any], half: bool = False, **metadata: str) -> None:
