@@ -39,8 +39,7 @@ def explained(error: BaseException, reference: Reference, attempt: str) -> HubEr
         said = f"{known.filename or constants.HF_HUB_CACHE} cannot be written. Set HF_HOME to a folder that can"
     else:
         text = str(known).strip().splitlines()
-        said = (
-            f"{type(known).__name__}{': ' + text[0][:200] if text else ''}. Check the connection to {where}, set "
-            "HF_ENDPOINT to a mirror, or put the file into the stage's model folder"
-        )
+        said = f"{type(known).__name__}{': ' + text[0][:200] if text else ''}. Check the connection to {where}"
+        if attempt.startswith("fetch"):
+            said += ", set HF_ENDPOINT to a mirror, or put the file into the stage's model folder"
     return HubError(f"Cannot {attempt} {reference}: {said}.")
