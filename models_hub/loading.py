@@ -184,6 +184,7 @@ def save_network(network: nn.Module, path: Path, config: dict[str, Any], half: b
     temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         save_file(tensors, temporary, metadata=header)
+        os.chmod(temporary, 0o644)  # others may read what they could read before; safetensors keeps it to the writer
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

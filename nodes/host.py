@@ -95,8 +95,9 @@ def _terminal_progress(total: int) -> Progress:
 def models_folders(stage: str) -> list[Path]:
     """Folders that may hold weights files for a stage, in the order in which they are searched.
 
-    In ComfyUI: the folders registered as `articulate` (models/articulate and extra_model_paths); in a script:
-    `ARTICULATE_MODELS` or ~/.cache/articulate, then models/articulate below the current directory.
+    In ComfyUI: the folders registered as `articulate` (models/articulate and extra_model_paths), then the one that
+    `articulate models convert` writes to. In a script: `ARTICULATE_MODELS` or ~/.cache/articulate, which is that one,
+    then models/articulate below the current directory.
     """
     if not INSIDE_COMFYUI:
         return finding.model_folders(stage)
@@ -107,7 +108,8 @@ def models_folders(stage: str) -> list[Path]:
     if default not in folders or not extensions <= set(known):  # extra_model_paths may have registered its own first
         everywhere = [*folders, *([] if default in folders else [default])]
         folder_paths.folder_names_and_paths["articulate"] = (everywhere, {*known, *extensions})
-    return [Path(root) / stage for root in folder_paths.get_folder_paths("articulate")]
+    roots = [Path(root) / stage for root in folder_paths.get_folder_paths("articulate")]
+    return [*roots, finding.model_folders(stage)[0]]
 
 
 def weights_choices(stage: str) -> list[str]:
