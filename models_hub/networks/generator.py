@@ -1,9 +1,10 @@
 """Frame generator: compensated features -> picture, blended with the warped source.
 
 MCNet's decoder made slim: skips of warped features at every scale, output
-blend * warped source + (1 - blend) * painted. The inner mouth of the driving landmarks is known
-occlusion: it is drawn and given to the decoder, and where the source never showed it, it is painted
-whatever the blend says (trial, point 1). Our reconstruction.
+blend * (warped source + shading) + (1 - blend) * painted. The shading is coarse, a quarter of the size,
+so that light may change on moving skin while its texture stays the photo's. The inner mouth of the
+driving landmarks is known occlusion: it is drawn and given to the decoder, and where the source never
+showed it, it is painted whatever the blend says (trial, point 1). Our reconstruction.
 """
 
 import torch
@@ -14,10 +15,12 @@ from .blocks import ResidualBlock, conv_block, resize, warp
 from .condenser import AttentionCondenser
 from .density import density_maps
 from .ibug68 import DENSITY_REGIONS, EYES, INNER_LIPS, OUTER_LIPS
-from .landmark_motion import inner_mouth_mask
+from .landmark_motion import inner_mouth_mask, mouth_coordinates
 
 FINE_REGIONS = (EYES, OUTER_LIPS, INNER_LIPS)
 BLEND_BIAS = 1.0  # logit of trust in the warped source at the start
+COORDINATES = 3  # maps of `mouth_coordinates`
+SHADING_BOUND = 0.25  # of the range of colours
 
 
 def mouth_masks(source_points: Tensor, driving_points: Tensor, flow: Tensor, size: int) -> tuple[Tensor, Tensor]:
@@ -50,10 +53,15 @@ class FrameGenerator(nn.Module):
         super().__init__()
         self.channels = tuple(channels)
         half, quarter, coarse = self.channels
-        shapes, details = len(DENSITY_REGIONS), len(FINE_REGIONS) + 2
+        shapes, details = len(DENSITY_REGIONS), len(FINE_REGIONS) + 2 + COORDINATES
         self.enter = nn.Sequential(conv_block(coarse + 2 * shapes, coarse), ResidualBlock(coarse))
         self.up_quarter = conv_block(coarse, quarter)
-        self.merge_quarter = nn.Sequential(conv_block(2 * quarter + shapes, quarter), ResidualBlock(quarter))
+        self.merge_quarter = nn.Sequential(
+            conv_block(2 * quarter + shapes + COORDINATES, quarter), ResidualBlock(quarter)
+        )
+        self.shade = nn.Conv2d(quarter, 3, 3, padding=1)
+        nn.init.zeros_(self.shade.weight)
+        nn.init.zeros_(self.shade.bias)
         self.up_half = conv_block(quarter, half)
         self.merge_half = nn.Sequential(conv_block(2 * half + details + 12, width), conv_block(width, width))
         self.paint = nn.Conv2d(width, 16, 3, padding=1)
@@ -70,14 +78,15 @@ class FrameGenerator(nn.Module):
             flow: (B, h, w, 2) from driving to source.
 
         Returns:
-            Densities of both (B, 12, S/8, S/8), of driving (B, 6, S/4, S/4), and fine ones of eyes and
-            lips with both `mouth_masks` (B, 5, S/2, S/2).
+            Densities of both (B, 12, S/8, S/8); of driving, with the mouth's coordinates (B, 9, S/4, S/4); fine
+            ones of eyes and lips, with both `mouth_masks` and the coordinates (B, 8, S/2, S/2).
         """
         coarse = torch.cat([density_maps(driving_points, size // 8), density_maps(source_points, size // 8)], dim=1)
-        quarter = 4 * density_maps(driving_points, size // 4)
+        quarter = [4 * density_maps(driving_points, size // 4), mouth_coordinates(driving_points, size // 4)]
         fine = 8 * density_maps(driving_points, size // 2, regions=FINE_REGIONS)
         masks = mouth_masks(source_points, driving_points, flow, size // 2)
-        return coarse, quarter, torch.cat([fine, *masks], dim=1)
+        fine = [fine, *masks, mouth_coordinates(driving_points, size // 2)]
+        return coarse, torch.cat(quarter, dim=1), torch.cat(fine, dim=1)
 
     def _condense(self, scale: str, features: Tensor, embedding: Tensor | None) -> Tensor:
         condenser = getattr(self, f"condense_{scale}", None)
@@ -89,8 +98,8 @@ class FrameGenerator(nn.Module):
         hints: tuple[Tensor, Tensor, Tensor],
         warped: Tensor,
         embedding: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        """Paint a frame and say where the warped source is better.
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Paint a frame, shade the warped source, and say which is better where.
 
         Args:
             features: coarse to fine, (B, C, S/8, S/8) to (B, C, S/2, S/2), from the warper.
@@ -99,7 +108,8 @@ class FrameGenerator(nn.Module):
             embedding: (1, E) of CLIP for condensers; without it they predict it.
 
         Returns:
-            Painted (B, 3, S, S) in 0..1, blend (B, 1, S, S) in 0..1 (1 = warped source).
+            Painted (B, 3, S, S) in 0..1; the shaded warped source (B, 3, S, S) in 0..1; blend (B, 1, S, S)
+            in 0..1 (1 = warped source).
         """
         coarse, quarter, half = features
         shape, quarter_shape, detail = (hint.to(coarse.dtype) for hint in hints)
@@ -107,11 +117,13 @@ class FrameGenerator(nn.Module):
         x = self.up_quarter(resize(x, quarter.shape[-2:]))
         x = self.merge_quarter(torch.cat([x, quarter, quarter_shape], dim=1))
         x = self._condense("quarter", x, embedding)
+        shading = SHADING_BOUND * self.shade(x).float().tanh()
+        shaded = (warped + resize(shading, warped.shape[-2:])).clamp(0, 1)
         x = self.up_half(resize(x, half.shape[-2:]))
         pixels = F.pixel_unshuffle(warped, 2).to(coarse.dtype)  # (B, 12, S/2, S/2)
         x = self.merge_half(torch.cat([x, half, detail, pixels], dim=1))
         painted = F.pixel_shuffle(self.paint(x).float(), 2)  # (B, 4, S, S)
-        inner, shown = hints[2][:, len(FINE_REGIONS) :].chunk(2, dim=1)
+        inner, shown = hints[2][:, len(FINE_REGIONS) : -COORDINATES].chunk(2, dim=1)
         hidden = resize(inner * (1 - shown), painted.shape[-2:])
         # A mere prior on the logit is outvoted in training: fog of lips instead of teeth.
-        return painted[:, :3].sigmoid(), (painted[:, 3:] + BLEND_BIAS).sigmoid() * (1 - hidden)
+        return painted[:, :3].sigmoid(), shaded, (painted[:, 3:] + BLEND_BIAS).sigmoid() * (1 - hidden)

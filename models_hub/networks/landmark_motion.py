@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from .density import cell_centres
-from .ibug68 import COUNT, INNER_LIPS, MOTION_REGIONS
+from .ibug68 import COUNT, INNER_LIPS, LEFT_EYE, MOTION_REGIONS, RIGHT_EYE
 
+UPPER_INNER, LOWER_INNER = (60, 61, 62, 63, 64), (60, 67, 66, 65, 64)  # inner lips from left to right
 HEAD = range(0, 48)  # all that is not lips
 KEYPOINTS = len(MOTION_REGIONS) + 1  # the regions, and the whole head first
 
@@ -101,3 +102,39 @@ def inner_mouth_mask(points: Tensor, size: int | tuple[int, int], soft: float = 
         size, soft: as for `polygon_mask`.
     """
     return polygon_mask(points[:, list(INNER_LIPS)], size, soft)
+
+
+def mouth_coordinates(points: Tensor, size: int) -> Tensor:
+    """Where each place lies within the mouth: across, below the upper lip, above the lower lip.
+
+    Teeth hang from the upper lip and stand on the lower one however wide the mouth opens; a convolution that sees
+    a mask alone cannot measure how far away either is. Our own.
+
+    Args:
+        points: (B, 68, 2) in -1..1.
+        size: cells along each side.
+
+    Returns:
+        (B, 3, size, size): place along the line of the mouth's corners, -1 and 1 at the corners;
+        distances down from the upper and up from the lower inner lip, in quarters of the eye distance; all -2..2.
+    """
+    left, right = points[:, 60], points[:, 64]
+    width = (right - left).norm(dim=-1, keepdim=True).clamp(min=1e-3)  # (B, 1)
+    across = (right - left) / width
+    down = torch.stack([-across[:, 1], across[:, 0]], dim=-1)
+    eyes = (points[:, list(LEFT_EYE)].mean(1) - points[:, list(RIGHT_EYE)].mean(1)).norm(dim=-1).clamp(min=1e-3)
+    axes, centre = torch.stack([across, down], dim=1), (left + right) / 2
+    x = cell_centres(size, points.device)
+    grid = torch.stack(torch.meshgrid(x, x, indexing="xy"), dim=-1)
+    place = torch.einsum("bij,bhwj->bihw", axes, grid - centre[:, None, None])  # (B, 2, h, w)
+    along, below = place.unbind(1)
+    distances = []
+    for corners, sign in ((UPPER_INNER, 1.0), (LOWER_INNER, -1.0)):
+        knots = torch.einsum("bij,bpj->bpi", axes, points[:, list(corners)] - centre[:, None])
+        edge = knots[:, 0, 1, None, None].expand_as(along)
+        for a, b in zip(knots[:, :-1].unbind(1), knots[:, 1:].unbind(1), strict=True):
+            step = (b[:, 0] - a[:, 0]).clamp(min=1e-3)[:, None, None]
+            share = ((along - a[:, 0, None, None]) / step).clamp(0, 1)
+            edge = edge + share * (b[:, 1] - a[:, 1])[:, None, None]
+        distances.append(sign * (below - edge) * 4 / eyes[:, None, None])
+    return torch.stack([2 * along / width[:, None], *distances], dim=1).clamp(-2, 2)

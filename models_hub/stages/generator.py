@@ -71,10 +71,12 @@ def generate_stream(
                 image = warp(crop.expand(count, -1, -1, -1), chunk.flow)
                 cut = chunk.window.cut
                 with precision(place):
-                    part, trust = generator(chunk.features, tuple(map(cut, hints)), cut(image))
+                    part, shaded, trust = generator(chunk.features, tuple(map(cut, hints)), cut(image))
                 painted, blend = image.clone(), torch.ones_like(image[:, :1])
                 cut(painted).copy_(part)
-                cut(blend).copy_(1 - (1 - trust) * edge_ramp(chunk.window, warped.size).to(place))
+                ramp = edge_ramp(chunk.window, warped.size).to(place)
+                cut(blend).copy_(1 - (1 - trust) * ramp)
+                cut(image).lerp_(shaded, ramp)
                 frames = blend * image + (1 - blend) * painted
             if progress is not None:
                 progress(chunk.start + count - start, stop - start)

@@ -219,7 +219,7 @@ def augment(images: Tensor, points: Tensor, random: np.random.Generator) -> tupl
     tilt = random.normal(0, 0.2, 2)
     ramp = tilt[0] * torch.linspace(-1, 1, height)[:, None] + tilt[1] * torch.linspace(-1, 1, width)
     images = images * ramp.float().exp()
-    gain = torch.tensor(np.exp(random.normal(0, 0.15) + random.normal(0, 0.07, 3)), dtype=torch.float32)
+    gain = torch.tensor(np.exp(random.normal(0, 0.15) + random.normal(0, 0.15, 3)), dtype=torch.float32)
     grey = images.mean(1, keepdim=True)
     saturation = float(np.clip(random.normal(1, 0.2), 0.2, 1.5)) if random.random() > 0.05 else 0.0
     images = grey + (images - grey) * saturation

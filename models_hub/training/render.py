@@ -72,5 +72,5 @@ def render(
         hints = tuple(cut(hint) for hint in generator.hints(spread.points, points[painted], flow[painted], size))
     grid = cut(resize(flow[painted].permute(0, 3, 1, 2), (size, size))).permute(0, 2, 3, 1)
     part = sample(spread.image, grid)
-    colours, blend = generator(features, hints, part, embedding)
-    return Rendered(half, inner * (1 - shown), blend * part + (1 - blend) * colours, blend, corners, fraction)
+    colours, shaded, blend = generator(features, hints, part, embedding)
+    return Rendered(half, inner * (1 - shown), blend * shaded + (1 - blend) * colours, blend, corners, fraction)

@@ -31,6 +31,7 @@ LEARNING_RATE, CRITIC_RATE = 4e-4, 2e-4
 STAGES = ("warper", "generator", "frame_critic", "difference_critic")
 FLAT = 0.6  # share of the steps at the full learning rate
 CRITICS_FROM = 0.55  # share of the steps that runs without critics
+SETTLED_FROM = 0.25  # share of the steps after which the batch norms' statistics stay as they are
 
 
 def add_arguments(parser) -> None:
@@ -66,9 +67,16 @@ class Trainer:
         self.critic_optimiser = torch.optim.Adam(self.critics.parameters(), CRITIC_RATE, betas=(0.5, 0.999))
         self.step = 0
 
-    def train(self, keep_flow: bool) -> None:
-        """Training mode; with `keep_flow` the dense motion stays exactly as it is."""
+    def train(self, keep_flow: bool, settled: bool) -> None:
+        """Training mode; with `keep_flow` the dense motion stays exactly as it is.
+
+        Once `settled`, batch norms keep their statistics: those of a dozen windows vary so much that colours
+        inside mouths cannot be learned under them, and averaged weights would need statistics of their own.
+        """
         self.made.train()
+        for norm in self.made.modules():
+            if settled and isinstance(norm, torch.nn.BatchNorm2d):
+                norm.eval()
         if keep_flow:
             self.warper.dense_motion.eval().requires_grad_(False)
 
@@ -223,13 +231,17 @@ def run(arguments) -> None:
         start_from_embedded(trainer)
     if arguments.resume:
         trainer.restore(fit.load_checkpoint(checkpoint))
-    trainer.train(keep_flow=arguments.mouths)
+    settle_at = 0 if arguments.from_embedded else int(SETTLED_FROM * arguments.steps)
+    trainer.train(arguments.mouths, settled=trainer.step > settle_at)
     seed = arguments.seed + 1000 * trainer.step
     sampler = PairSampler(footage, seed, arguments.sources, arguments.driven, widest=arguments.mouths)
     random = torch.Generator().manual_seed(arguments.seed + trainer.step)
     log = fit.Log(arguments.output / "log.jsonl")
     try:
         while trainer.step < arguments.steps:
+            if trainer.step == settle_at:
+                settle(trainer.made, sampler, random, keep_flow=arguments.mouths)
+                trainer.train(arguments.mouths, settled=True)
             factor = fit.cosine(trainer.step, arguments.steps, flat=FLAT)
             for group in trainer.optimiser.param_groups:
                 group["lr"] = LEARNING_RATE * factor
@@ -244,7 +256,6 @@ def run(arguments) -> None:
                 fit.save_checkpoint(checkpoint, trainer.state())
     finally:
         fit.save_checkpoint(checkpoint, trainer.state())
-    settle(trainer, sampler, random, keep_flow=arguments.mouths)
     export(trainer, WEIGHTS_FOLDER if arguments.install else arguments.output)
     if arguments.install:
         for stage in STAGES:
@@ -253,20 +264,15 @@ def run(arguments) -> None:
 
 @torch.no_grad()
 def settle(
-    trainer: Trainer, sampler: PairSampler, random: torch.Generator, keep_flow: bool = False, batches: int = 60
+    made: torch.nn.ModuleDict, sampler: PairSampler, random: torch.Generator, keep_flow: bool, batches: int = 40
 ) -> None:
-    """Measure the batch norms' statistics anew for the averaged weights, which never ran themselves."""
-    average = trainer.average.network
-    average.train()
-    if keep_flow:
-        average["warper"].dense_motion.eval()
-    for norm in average.modules():
-        if isinstance(norm, torch.nn.BatchNorm2d) and norm.training:
-            norm.reset_running_stats()
+    """Measure the batch norms' statistics anew, as plain means over many batches."""
+    for norm in (made["generator"] if keep_flow else made).modules():
+        if isinstance(norm, torch.nn.BatchNorm2d):
+            norm.train().reset_running_stats()
             norm.momentum = None  # a plain mean over all batches
     for _ in range(batches):
-        drive(average, sampler(), random, neighbours=False, amp=False)
-    average.eval()
+        drive(made, sampler(), random, neighbours=False, amp=False)
 
 
 def export(trainer: Trainer, folder: Path) -> None:

@@ -1,7 +1,14 @@
 """Region motions: exact where the motion is affine, identity where nothing moves."""
 
+import pytest
 import torch
-from articulate.models_hub.networks.landmark_motion import KEYPOINTS, LandmarkMotion, inner_mouth_mask, polygon_mask
+from articulate.models_hub.networks.landmark_motion import (
+    KEYPOINTS,
+    LandmarkMotion,
+    inner_mouth_mask,
+    mouth_coordinates,
+    polygon_mask,
+)
 
 
 def face(batch: int = 2) -> torch.Tensor:
@@ -54,3 +61,18 @@ def test_a_closed_mouth_shows_nothing_inside():
     opened = inner_mouth_mask(points, 128)
     assert opened.max() == 1
     assert abs(float(opened.sum()) - 0.5 * 0.1 * (0.4 + 0.2) * 64 * 64) < 60
+
+
+def test_mouth_coordinates_measure_from_either_lip():
+    points = torch.full((1, 68, 2), -0.9)
+    points[0, 36:42], points[0, 42:48] = torch.tensor([-0.2, -0.4]), torch.tensor([0.2, -0.4])
+    across = torch.tensor([-0.2, -0.1, 0.0, 0.1, 0.2, 0.1, 0.0, -0.1])
+    down = torch.tensor([0.0, -0.1, -0.1, -0.1, 0.0, 0.1, 0.1, 0.1])
+    points[0, 60:] = torch.stack([across, down], -1)
+    along, below, above = mouth_coordinates(points, 128)[0]
+    # Cell 64 lies half a cell right of and below the middle; a cell is 1/64 wide.
+    assert along[64, 64] == pytest.approx(2 * (0.5 / 64) / 0.4, abs=1e-4)
+    assert below[64, 64] == pytest.approx((0.1 + 0.5 / 64) * 4 / 0.4, abs=1e-4)
+    assert above[64, 64] == pytest.approx((0.1 - 0.5 / 64) * 4 / 0.4, abs=1e-4)
+    inside = inner_mouth_mask(points, 128)[0, 0] > 0
+    assert inside.any() and below[inside].min() > 0 and above[inside].min() > 0

@@ -38,11 +38,12 @@ def source(networks):
 
 
 def test_shapes_and_ranges(networks, source):
-    flow, painted, blend = paint(networks, source, landmarks(2, 7))
+    flow, painted, shaded, blend = paint(networks, source, landmarks(2, 7))
     assert flow.shape == (2, 64, 64, 2)
     assert painted.shape == (2, 3, 256, 256)
     assert blend.shape == (2, 1, 256, 256)
-    for values in (painted, blend):
+    assert shaded.shape == (2, 3, 256, 256)
+    for values in (painted, shaded, blend):
         assert values.min() >= 0 and values.max() <= 1
 
 
@@ -96,8 +97,10 @@ def test_every_parameter_learns():
     encoded = networks[0].encode(torch.rand(2, 3, 128, 128), landmarks(2))
     flow, _occlusion, features = networks[0](encoded, landmarks(2, 3))
     warped = warp(encoded.image, flow)
-    painted, blend = networks[1](features, networks[1].hints(encoded.points, landmarks(2, 3), flow, 128), warped)
-    (blend * warped + (1 - blend) * painted - torch.rand(2, 3, 128, 128)).square().sum().backward()
+    painted, shaded, blend = networks[1](
+        features, networks[1].hints(encoded.points, landmarks(2, 3), flow, 128), warped
+    )
+    (blend * shaded + (1 - blend) * painted - torch.rand(2, 3, 128, 128)).square().sum().backward()
     silent = [name for net in networks for name, p in net.named_parameters() if p.grad is None or not p.grad.any()]
     assert silent == []
 
@@ -123,7 +126,7 @@ def test_what_the_source_never_showed_is_painted(networks, source):
     for name, points in (("closed", mouth(0.0)), ("slit", mouth(0.02)), ("open", mouth(0.3))):
         hints = networks[1].hints(points, mouth(0.3), flow, 256)
         features = [torch.randn(1, c, s, s) for c, s in ((128, 32), (64, 64), (32, 128))]
-        blends[name] = networks[1](features, hints, source.image)[1][0, 0, 124:132, 124:132].mean()
+        blends[name] = networks[1](features, hints, source.image)[2][0, 0, 124:132, 124:132].mean()
     assert blends["closed"] == 0
     assert blends["slit"] < 0.1
     assert blends["open"] > 0.1
