@@ -101,6 +101,32 @@ def test_a_choice_never_leaves_the_model_folders(name, tmp_path, monkeypatch):
         host.weights_file("warper", name)
 
 
+def test_a_download_moves_the_bar_of_the_node_and_can_be_cancelled(tmp_path, monkeypatch):
+    class Cancelled(BaseException):
+        pass
+
+    seen = []
+
+    def bar(total, node_id=None):
+        def progress(done, in_all):
+            seen.append((total, done, in_all))
+            if done > 1:
+                raise Cancelled
+
+        return progress
+
+    def find(stage, choice, folders, progress):
+        assert (stage, choice) == ("warper", "me/mine")
+        for done in range(9):
+            progress(done, 8)
+
+    monkeypatch.setattr(host, "host_progress", bar)
+    monkeypatch.setattr(host.finding, "find", find)
+    with pytest.raises(Cancelled):
+        host.weights_file("warper", "embedded", "me/mine")
+    assert seen == [(8, 0, 8), (8, 1, 8), (8, 2, 8)]
+
+
 def test_files_are_numbered_as_the_host_numbers_them(tmp_path):
     for name in ("a_00003_.png", "a_00007_.mp4", "a_b_00020_.png", "a_x.png", "aa_00030_.png"):
         (tmp_path / name).write_bytes(b"")
