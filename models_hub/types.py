@@ -124,6 +124,25 @@ class Density:
 
 
 @dataclass(frozen=True)
+class MotionKeypoints:
+    """ART_KEYPOINTS: learned keypoints of a source and of every driven frame (MCNet's, in its own units).
+
+    Attributes:
+        source: values (1, K, 2) and jacobians (1, K, 2, 2) of the source.
+        driving: values (T, K, 2) and jacobians (T, K, 2, 2), already carried over to the source where the motion is
+            relative.
+        fps: video frames a second.
+    """
+
+    source: Any
+    driving: Any
+    fps: float = DEFAULT_FPS
+
+    def __len__(self) -> int:
+        return len(self.driving)
+
+
+@dataclass(frozen=True)
 class Window:
     """A rectangle of the square frame, in fractions of its side, on whole cells of the coarsest maps."""
 

@@ -142,7 +142,8 @@ def landmark_network(state: State, constants: dict[str, torch.Tensor]) -> nn.Mod
     state["basis"] = constants["U_lrw1"][:, :COEFFICIENTS].float()
     state["mean"] = constants["mean_lrw1"].float()
     state["neutral"] = neutral_landmark(constants).float()
-    state["mean_shape"] = constants["mean_shape_img"].float()
+    shape = constants["mean_shape_img"] - constants["mean_shape_img"].mean(0)
+    state["mean_shape"] = (shape / shape.norm()).float()  # as Procrustes analysis standardises it
     return fill_network(ATVGnetLandmarks(), state, "AT-net")
 
 

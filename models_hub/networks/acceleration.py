@@ -1,6 +1,7 @@
 """Published networks made ready for inference: the same numbers within rounding, sooner (see convolution.py)."""
 
 import copy
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -58,31 +59,45 @@ def accelerated(network: nn.Module, dtype: torch.dtype = torch.float32) -> nn.Mo
 
     Args:
         network: in float32 on the CPU.
-        dtype: of the convolutions. In bfloat16 the library's own convolutions are fastest; Winograd's would lose
-            digits.
+        dtype: of the convolutions. In bfloat16 Winograd's transforms lose digits, so they are used only where the
+            network's `winograd_in_half` says that little is lost; its `full_precision` parts stay in float32.
 
     Returns:
         A network of the same class. Its results are float32 where the network's are.
     """
     memo = {id(value): value for value in (*network.parameters(), *network.buffers())}  # share, do not copy
     quick = fold_batch_norms(copy.deepcopy(network, memo))
-    _replace(quick, dtype)
-    quick = quick.to(dtype=dtype, memory_format=torch.channels_last)
+    full = tuple(getattr(network, "full_precision", ())) if dtype != torch.float32 else ()
+    robust = tuple(getattr(network, "winograd_in_half", ()))
+    _replace(quick, lambda name: torch.float32 if name.startswith((*full, *robust)) else dtype)
+    for path, module in quick.named_modules():
+        wanted = torch.float32 if full and path.startswith(full) else dtype
+        for table in (module._parameters, module._buffers):
+            for name, value in table.items():
+                if value is not None:  # new tensors: the old ones still belong to the network
+                    table[name] = _converted(value, wanted)
     for module in quick.modules():
         if isinstance(module, MCNetMemory):
             prepare(module)
     return quick.eval().requires_grad_(False)
 
 
-def _replace(network: nn.Module, dtype: torch.dtype) -> None:
+def _converted(value: Tensor, dtype: torch.dtype) -> Tensor:
+    layout = torch.channels_last if value.ndim == 4 else torch.preserve_format
+    made = value.detach().to(dtype if value.is_floating_point() else value.dtype, memory_format=layout)
+    return nn.Parameter(made, requires_grad=False) if isinstance(value, nn.Parameter) else made
+
+
+def _replace(network: nn.Module, dtype_of: Callable[[str], torch.dtype], prefix: str = "") -> None:
     for name, child in network.named_children():
-        new = _substitute(child, dtype)
+        path = f"{prefix}{name}"
+        new = _substitute(child, dtype_of(path))
         if new is not child:
             setattr(network, name, new)
         elif isinstance(child, PooledHourglass):
-            _replace(child.up, dtype)  # its convolutions on a few cells have too many weights to transform
+            _replace(child.up, dtype_of, f"{path}.up.")  # elsewhere too many weights for a few cells to transform
         elif not isinstance(child, MCNetMemory):
-            _replace(child, dtype)
+            _replace(child, dtype_of, f"{path}.")
 
 
 def _substitute(module: nn.Module, dtype: torch.dtype) -> nn.Module:

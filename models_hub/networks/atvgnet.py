@@ -6,7 +6,6 @@ here are in "network units": five times the Procrustes-standardised shape, 136 n
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from .blocks import ResidualBlock, conv_block
 
@@ -46,7 +45,7 @@ class ATVGnetLandmarks(nn.Module):
         self.register_buffer("basis", torch.zeros(136, COEFFICIENTS))
         self.register_buffer("mean", torch.zeros(136))
         self.register_buffer("neutral", torch.zeros(136))  # example landmark: a mean shape, mouth closed; plain units
-        self.register_buffer("mean_shape", torch.zeros(68, 2))  # what a face is standardised to
+        self.register_buffer("mean_shape", torch.zeros(68, 2))  # centred, of norm 1; what faces are standardised to
 
     def forward(self, windows: Tensor, example: Tensor, piece: int = 64) -> Tensor:
         """Coefficients (B, T, 6), before the demo's exaggeration.

@@ -45,7 +45,9 @@ def has_onednn() -> bool:
 
 def linear(inputs: Tensor, weight: Tensor, bias: Tensor | None = None, relu: bool = False) -> Tensor:
     """`inputs` (M, K) times `weight` (N, K), plus `bias` (N,), then ReLU if wanted; (M, N)."""
-    plain = inputs.device.type == "cpu" and not torch.is_grad_enabled() and inputs.dtype in (torch.float32, torch.bfloat16)
+    plain = (
+        inputs.device.type == "cpu" and not torch.is_grad_enabled() and inputs.dtype in (torch.float32, torch.bfloat16)
+    )
     if plain and weight.dtype == inputs.dtype and has_onednn():
         kind = "relu" if relu else "none"
         # A slice of a wider matrix would go to oneDNN's reference code, a thousand times slower.
@@ -193,7 +195,7 @@ class EnlargedConv(nn.Module):
 
     def _rows(self, padded: Tensor, target: Tensor) -> None:
         """Some rows: (h + 2, w + 2, C) -> `target` (h, 2, w, 2, out)."""
-        height, _, width, _, outputs = target.shape
+        _, _, width, _, outputs = target.shape
         down = padded[1:] - padded[:-1]  # (h + 1, w + 2, C)
 
         def products(cells: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
@@ -239,7 +241,9 @@ def fetch(features: Tensor, grid: Tensor, weight: Tensor) -> Tensor:
     _, channels, height, width = features.shape
     batch, rows, columns, _ = grid.shape
     if features.device.type != "cpu" or torch.is_grad_enabled():
-        moved = F.grid_sample(features.float().expand(batch, -1, -1, -1), grid, padding_mode="zeros", align_corners=True)
+        moved = F.grid_sample(
+            features.float().expand(batch, -1, -1, -1), grid, padding_mode="zeros", align_corners=True
+        )
         return (moved * weight).to(features.dtype)
     places = (grid.flatten(0, 2) + 1) * (torch.tensor([width - 1, height - 1]) / 2)  # (n, 2) in cells
     low = places.floor()

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from .blocks import conv_block, resize, sample
 from .convolution import fetch
@@ -42,6 +41,8 @@ class MCNetWarper(nn.Module):
         motion_width, motion_depth, motion_limit: of the dense motion's hourglass.
         memory_width, memory_size: channels of the memory bank and cells along each of its sides.
     """
+
+    full_precision = ("dense_motion",)  # an error of the flow moves the picture
 
     def __init__(
         self,
@@ -110,6 +111,8 @@ class MCNetGenerator(nn.Module):
     Args:
         width: channels at full size, as in the warper.
     """
+
+    winograd_in_half = ("blocks.1",)  # measured: 44 dB or more remain of a frame
 
     def __init__(self, width: int = 64) -> None:
         super().__init__()

@@ -60,7 +60,9 @@ class MCNetKeypointDetector(nn.Module):
         """Keypoints of pictures (B, 3, S, S) in 0..1; S is a multiple of 128 (the published weights: 256)."""
         if len(image) > 1 and image.device.type == "cpu" and not torch.is_grad_enabled():
             each = [self(picture) for picture in image.split(1)]  # the same digits whatever the batch
-            return Keypoints(*(torch.cat(parts) for parts in zip(*((k.values, k.jacobians) for k in each), strict=True)))
+            return Keypoints(
+                *(torch.cat(parts) for parts in zip(*((k.values, k.jacobians) for k in each), strict=True))
+            )
         features = self.hourglass(thumbnail(image).to(self.heads.weight.dtype))
         heads = self.heads(features).float()  # (B, 5 K, h, w); no padding, so six cells smaller than the thumbnail
         height, width = heads.shape[-2:]

@@ -62,7 +62,9 @@ class MCNetMemory(nn.Module):
         self.modulation = nn.Linear(width, width)
         self.condition = nn.Conv2d(width, width, 3, padding=1)  # its bias comes after the demodulation
         self.noise = nn.Parameter(torch.zeros(1))  # strength of random noise in the conditioned memory, when training
-        self.mixing = nn.Sequential(nn.Linear(width, mixing, bias=False), nn.ReLU(inplace=True), nn.Linear(mixing, experts))
+        self.mixing = nn.Sequential(
+            nn.Linear(width, mixing, bias=False), nn.ReLU(inplace=True), nn.Linear(mixing, experts)
+        )
         # Kernels (out, row, column, in): what comes out of the mixture is a kernel in channels-last layout.
         self.experts = nn.Parameter(torch.randn(experts, 2 * width, 9 * width) * math.sqrt(2 / (9 * width)))
         self.experts_bias = nn.Parameter(torch.zeros(experts, 2 * width))
@@ -92,7 +94,10 @@ class MCNetMemory(nn.Module):
         Returns:
             (B, c, s, s) at each scale.
         """
-        pooled = [project(maps.mean((2, 3), dtype=torch.float32).to(project.weight.dtype)) for project, maps in zip(self.project, warped, strict=True)]
+        pooled = [
+            project(maps.mean((2, 3), dtype=torch.float32).to(project.weight.dtype))
+            for project, maps in zip(self.project, warped, strict=True)
+        ]
         pooled = torch.stack(pooled, dim=1)  # (B, scales, width)
         memory = self.conditioned(pooled, source_values)
         mixture = (self.mixing(pooled) / MIXING_TEMPERATURE).softmax(dim=-1)  # (B, scales, experts)
@@ -109,7 +114,7 @@ class MCNetMemory(nn.Module):
 
     def conditioned(self, pooled: Tensor, source_values: Tensor) -> Tensor:
         """The bank in the light of each frame and scale, (B, scales, width, size, size)."""
-        batch, scales, width = pooled.shape
+        batch, scales, _ = pooled.shape
         identity = torch.cat([pooled, source_values.flatten(1)[:, None].expand(-1, scales, -1).to(pooled)], dim=-1)
         style = self.modulation(self.style(identity)).flatten(0, 1)  # (B scales, width)
         energy = self.condition.weight.square().sum((2, 3)) if self.prepared is None else self.prepared.energy
@@ -157,7 +162,9 @@ class PreparedMemory:
     """What of a memory depends on its weights alone, made once for inference."""
 
     def __init__(self, memory: MCNetMemory) -> None:
-        self.composed = [tuple(part.contiguous() for part in memory.composed(scale)) for scale in range(len(memory.project))]
+        self.composed = [
+            tuple(part.contiguous() for part in memory.composed(scale)) for scale in range(len(memory.project))
+        ]
         weight = memory.condition.weight
         self.energy = weight.square().sum((2, 3))
         self.kernel = WinogradConv(memory.condition).weight

@@ -10,8 +10,10 @@ from ..errors import InputError
 from ..loading import EMBEDDED, load_network
 from ..networks.blocks import warp
 from ..networks.generator import FrameGenerator
+from ..networks.mcnet import MCNetGenerator
 from ..types import FrameChunk, Progress, Stream, Window
 from .inference import Runtime, precision, runtime
+from .mcnet import mcnet_generate_stream
 from .personal import for_face
 
 FRAME_BYTES = 48 * 2**20  # working memory of one frame on the device, generously
@@ -54,6 +56,8 @@ def generate_stream(
         WeightsError: from loading.
     """
     network = load_network("generator", weights)
+    if isinstance(network, MCNetGenerator):
+        return mcnet_generate_stream(network, warped, progress, device)
     if not isinstance(network, FrameGenerator):
         raise InputError(f"{weights} holds a {type(network).__name__}, not the generator; choose generator weights.")
     face = warped.face

@@ -7,9 +7,11 @@ import torch
 from ..errors import InputError
 from ..loading import EMBEDDED, load_network
 from ..networks.ibug68 import DENSITY_REGIONS, RIGID
+from ..networks.mcnet import MCNetWarper
 from ..networks.warper import MemoryWarper
-from ..types import Density, Face, Stream, WarpChunk, Window
+from ..types import Density, Face, MotionKeypoints, Stream, WarpChunk, Window
 from .inference import Runtime, precision, runtime
+from .mcnet import mcnet_warp_stream
 from .personal import for_face
 
 CHUNK = 8
@@ -42,9 +44,9 @@ def painted_window(face: Face, points: torch.Tensor) -> Window:
 
 def warp_stream(
     face: Face,
-    density: Density,
+    density: Density | MotionKeypoints,
     weights: str = EMBEDDED,
-    chunk: int = CHUNK,
+    chunk: int | None = None,
     window: Window | None = None,
     device: str | None = None,
 ) -> Stream:
@@ -55,9 +57,10 @@ def warp_stream(
     Args:
         face: source crop and its landmarks.
         density: maps and landmarks of every driven frame, in units of the source crop. Maps by region
-            at the warper's size are used as they are; of other kinds only the landmarks are.
+            at the warper's size are used as they are; of other kinds only the landmarks are. MCNet's own warper is
+            driven by its learned keypoints instead (ART_KEYPOINTS).
         weights: "embedded" or a safetensors file.
-        chunk: frames at a time; it changes memory and speed, never the frames.
+        chunk: frames at a time (8, or 1 with MCNet's own warper); it changes memory and speed, never the frames.
         window: part of the frame to paint; by default what `painted_window` says.
         device: where the network runs; None leaves it to the runtime in use.
 
@@ -68,11 +71,19 @@ def warp_stream(
         InputError: there are no frames, or the landmarks are not finite.
         WeightsError: from loading.
     """
+    network = load_network("warper", weights)
+    if isinstance(network, MCNetWarper):
+        return mcnet_warp_stream(network, face, density, chunk, device)
+    if isinstance(density, MotionKeypoints):
+        raise InputError(
+            f"MCNet's keypoints cannot drive a {type(network).__name__}, which follows landmarks; choose MCNet's "
+            "warper weights (mcnet_warper), or link density maps."
+        )
+    chunk = chunk or CHUNK
     if len(density) == 0:
         raise InputError("The landmarks hold 0 frames, so there is nothing to warp; give at least one frame.")
     if not density.landmarks.points.isfinite().all():
         raise InputError("The landmarks hold values that are not finite (NaN or infinity); check what edited them.")
-    network = load_network("warper", weights)
     if not isinstance(network, MemoryWarper):
         raise InputError(f"{weights} holds a {type(network).__name__}, not the warper; choose warper weights.")
     network = for_face(network, face)
