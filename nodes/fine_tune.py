@@ -150,6 +150,7 @@ class ArticulateFineTune(io.ComfyNode):
                     {} if critics is None else critics.networks,
                     embedding,
                     resume and unfinished(folder, settings, weights),
+                    progress=host_progress(1),
                     watch=live(steps),
                 )
             finally:
@@ -171,11 +172,11 @@ def clip_of(footage: Any, images: Any, audio: Any, fps: float) -> FootageClip:
         )
     if footage is not None:
         video = open_video(footage)
-        sound, frames, rate = audio or video.audio(), video.frames, float(video.fps)
+        sound, frames, rate, length = audio or video.audio(), video.frames, float(video.fps), video.length
     else:
-        frames, rate, sound = (lambda: iter(images[..., :3].split(8))), fps, audio
+        frames, rate, sound, length = (lambda: iter(images[..., :3].split(8))), fps, audio, len(images)
     heard = None if sound is None else (sound["waveform"][0].clone(), int(sound["sample_rate"]))
-    return FootageClip("footage" if footage is not None else "images", rate, frames, heard)
+    return FootageClip("footage" if footage is not None else "images", rate, frames, heard, length)
 
 
 def weights_of(critics: Any, condensers: bool) -> LossWeights:

@@ -52,12 +52,14 @@ class FootageClip:
         fps: frames a second.
         frames: gives the frames in order, (n, H, W, 3) in 0..1; it is called twice.
         sound: ((C, S), samples a second), or None.
+        length: number of frames, as far as it is known before decoding; for progress.
     """
 
     name: str
     fps: float
     frames: Callable[[], Iterator[Tensor]]
     sound: tuple[Tensor, int] | None
+    length: int = 0
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,7 @@ def open_footage(paths: list[Path]) -> list[FootageClip]:
     clips = []
     for file in files:
         reader = VideoReader(file)
-        clips.append(FootageClip(file.name, float(reader.fps), reader.frames, reader.read_audio()))
+        clips.append(FootageClip(file.name, float(reader.fps), reader.frames, reader.read_audio(), reader.frame_count))
     return clips
 
 
@@ -200,13 +202,13 @@ def gather(clips: list[FootageClip], need_sound: bool = False, progress: Progres
     """
     material, left = Material(), round(MOST_SECONDS * FPS)
     faceless = short = seen = 0
-    done = 0
+    done, expected = 0, min(left, sum(round(clip.length * FPS / clip.fps) for clip in clips))
 
     def tell() -> None:
         nonlocal done
         done += 1
         if progress is not None:
-            progress(done, max(done, 2 * seen))
+            progress(done, max(done, 2 * expected))  # every frame is decoded twice
 
     for clip in clips:
         if left <= 0:
