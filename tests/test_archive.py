@@ -44,9 +44,7 @@ def archive() -> list[str]:
 
 
 def sources() -> list[tuple[str, ast.Module]]:
-    return [
-        (name, ast.parse((ROOT / name).read_text(encoding="utf-8"))) for name in archive() if name.endswith(".py")
-    ]
+    return [(name, ast.parse((ROOT / name).read_text(encoding="utf-8"))) for name in archive() if name.endswith(".py")]
 
 
 def test_the_archive_holds_what_runs_and_nothing_else():

@@ -11,7 +11,7 @@ from articulate.models_hub.media import VideoReader, write_video
 from articulate.models_hub.networks.density import cell_centres
 from articulate.models_hub.types import Face, FrameChunk, Stream
 from articulate.nodes.compose import ArticulateCompose
-from articulate.nodes.host import VideoComponents, VideoInput
+from articulate.nodes.host import InputImpl, VideoComponents, VideoInput
 from articulate.nodes.video import StreamedVideo, open_video
 
 SIZE = 32
@@ -193,4 +193,66 @@ def test_other_videos():
     assert opened.audio()["waveform"].shape[-1] == 9
     assert sum(len(chunk) for chunk in open_video(make_video(5)).frames()) == 5
     with pytest.raises(InputError, match="Tensor"):
-        open_video(torch.zeros(2, 8, 8, 3))
+        open_video(torch.zeros(2, 3))
+
+
+def test_a_face_is_pasted_into_another_video():
+    """Where the second face changes nothing, its video shows the first one's frames, bit by bit."""
+    below = make_video(10, feather=0.1)
+    over = ArticulateCompose.execute(make_stream(10), mode="picture", feather=0.1, colour_match=0.0, video=below)[0]
+    alone = torch.cat(list(below.frames()))
+    both = torch.cat(list(over.frames()))
+    assert both.shape == alone.shape
+    assert torch.equal(both[:, :4], alone[:, :4])  # far from the face
+    change = both - alone  # the same grey painted twice: only its fading edge becomes brighter
+    assert float(change.min()) > -1e-4 and float(change.max()) < 0.12
+    later = torch.cat(list(over.as_trimmed(0.2, 0.2).frames()))
+    assert torch.equal(later, both[5:10])
+
+
+def test_the_last_frame_of_a_shorter_video_stays():
+    images = torch.rand(3, 48, 64, 3, generator=torch.Generator().manual_seed(0))
+    below = InputImpl.VideoFromComponents(VideoComponents(images, Fraction(25)))
+    over = ArticulateCompose.execute(make_stream(6), mode="picture", feather=0.1, colour_match=0.0, video=below)[0]
+    frames = torch.cat(list(over.frames()))
+    assert torch.equal(frames[:3, :4], images[:, :4])
+    assert torch.equal(frames[3:, :4], images[2:, :4].expand(3, -1, -1, -1))
+
+
+def test_a_video_that_does_not_fit_is_refused():
+    images = torch.zeros(3, 40, 40, 3)
+    slow = InputImpl.VideoFromComponents(VideoComponents(torch.zeros(3, 48, 64, 3), Fraction(10)))
+    settings = {"mode": "picture", "feather": 0.1, "colour_match": 0.0}
+    with pytest.raises(InputError, match="10 frames a second, but the face moves at 25"):
+        ArticulateCompose.execute(make_stream(), video=slow, **settings)
+    small = ArticulateCompose.execute(
+        make_stream(), video=InputImpl.VideoFromComponents(VideoComponents(images, Fraction(25))), **settings
+    )[0]
+    with pytest.raises(InputError, match="40 x 40 pixels, but the picture of this face has 64 x 48"):
+        list(small.frames())
+
+
+def test_images_are_read_as_a_video():
+    images = torch.rand(20, 16, 16, 3)
+    opened = open_video(images, 29.97)
+    assert opened.length == 20 and abs(float(opened.fps) - 29.97) < 1e-4 and opened.audio() is None
+    assert torch.equal(torch.cat(list(opened.frames())), images)
+
+
+def test_video_helper_suite_sound_is_read_when_it_is_needed():
+    """Its AUDIO is a mapping that decodes the file at the first look."""
+    from collections.abc import Mapping
+
+    class LazyAudio(Mapping):
+        def __getitem__(self, key):
+            return make_sound(0.4)[key]
+
+        def __iter__(self):
+            return iter(("waveform", "sample_rate"))
+
+        def __len__(self):
+            return 2
+
+    settings = {"mode": "picture", "feather": 0.1, "colour_match": 0.0}
+    video = ArticulateCompose.execute(make_stream(), audio=LazyAudio(), **settings)[0]
+    assert video.sound[1] == 16000 and video.sound[0].shape == (1, 6400)
