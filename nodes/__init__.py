@@ -1,5 +1,6 @@
 """The graph nodes, one file per stage."""
 
+from .atvgnet import ArticulateATVGnetFrames, ArticulateATVGnetLandmarks, ArticulatePreviewFrames
 from .audio_encoder import ArticulateAudioEncoder
 from .compose import ArticulateCompose
 from .conversation import ArticulateConversation
@@ -12,6 +13,7 @@ from .host import INSIDE_COMFYUI, ComfyExtension, io
 from .landmark_editor import ArticulateEditLandmarks
 from .landmark_predictor import ArticulateLandmarkPredictor
 from .landmarks_from_video import ArticulateLandmarksFromVideo
+from .mcnet import ArticulateMCNetKeypoints
 from .previews import ArticulatePreviewDensity, ArticulatePreviewLandmarks, ArticulatePreviewWarp
 from .warper import ArticulateWarper
 
@@ -31,6 +33,10 @@ NODES = (
     ArticulatePreviewWarp,
     ArticulateEditLandmarks,
     ArticulateConversation,
+    ArticulateMCNetKeypoints,
+    ArticulateATVGnetLandmarks,
+    ArticulateATVGnetFrames,
+    ArticulatePreviewFrames,
 )
 
 RENAMED: tuple[dict, ...] = ()

@@ -20,6 +20,7 @@ Density = io.Custom("ART_DENSITY")
 Warp = io.Custom("ART_WARP")
 Frames = io.Custom("ART_FRAMES")
 Critics = io.Custom("ART_CRITICS")
+Keypoints = io.Custom("ART_KEYPOINTS")
 
 FaceLandmarks = io.Custom("FACE_LANDMARKS")
 """ComfyUI's own type of its MediaPipe nodes; named here so that hosts without those nodes load the pack too."""
@@ -36,6 +37,18 @@ def weights_input(stage: str) -> io.Combo.Input:
         default="embedded",
         tooltip="The weights of this stage's network. 'embedded' comes with the pack and needs no download; "
         f"other safetensors files are found in models/articulate/{stage}.",
+    )
+
+
+def published_weights_input(stage: str) -> io.Combo.Input:
+    """The choice of weights of a stage that only published checkpoints serve; users bring and convert them."""
+    choices = [name for name in weights_choices(stage) if name != "embedded"]
+    return io.Combo.Input(
+        "weights",
+        options=choices,
+        default=stage,
+        tooltip="The converted checkpoint. It is not part of this pack: get it from its authors and run 'articulate "
+        f"models convert', which puts it into models/articulate/{stage}.",
     )
 
 

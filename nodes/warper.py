@@ -21,7 +21,12 @@ class ArticulateWarper(io.ComfyNode):
             search_aliases=["mcnet", "dense motion", "flow", "occlusion", "facial memory", "animate face"],
             inputs=[
                 types.Face.Input("face", tooltip="The source face, from the Face node."),
-                types.Density.Input("density", tooltip="Where the landmarks are in every frame."),
+                io.MultiType.Input(
+                    "density",
+                    [types.Density, types.Keypoints],
+                    tooltip="Where the landmarks are in every frame. With the weights mcnet_warper: the keypoints that "
+                    "MCNet Keypoints found.",
+                ),
                 types.weights_input(STAGE),
                 types.repository_input(),
             ],
