@@ -107,5 +107,7 @@ class ArticulateMCNetKeypoints(io.ComfyNode):
 def _single(chunks: Iterator[torch.Tensor]) -> Iterator[torch.Tensor]:
     for chunk in chunks:
         if chunk.ndim != 4:
-            raise InputError(f"A chunk of frames has the shape {tuple(chunk.shape)}; expected is (n, height, width, 3).")
+            raise InputError(
+                f"A chunk of frames has the shape {tuple(chunk.shape)}; expected is (n, height, width, 3)."
+            )
         yield from chunk

@@ -282,3 +282,21 @@ def test_a_log_is_cut_at_the_step_that_a_fit_goes_on_from(tmp_path):
     with pytest.raises(InputError, match="no steps"):
         plot_records(tmp_path / "none.jsonl", tmp_path / "none.png")
     assert json.loads(records.path.read_text().splitlines()[-1])["loss"] == 3
+
+
+def test_condensers_learn_what_clip_says(takes, tmp_path):
+    """Guided by CLIP while it trains; the predicted embedding, which inference uses, comes nearer to it."""
+    from articulate.models_hub.stages.fine_tune import with_condensers
+
+    torch.manual_seed(1)
+    embedding = torch.randn(1, 64)
+    used = networks() | {"generator": with_condensers(load_network("generator"), 64)}
+    weights = LossWeights(clip=1.0)
+    changes = settings(steps=4, rate=1e-2, parts=("generator",), condenser=True)
+    fit = Fit(used, takes[0], [], changes, weights, tmp_path, embedding=embedding)
+    fit.run()
+    terms = [line["clip"] for line in read_records(tmp_path / "log.jsonl")]
+    assert terms[-1] < terms[0]
+    assert fit.made["generator"].condense_coarse.strength != 0
+    with pytest.raises(InputError, match="no CLIP embedding"):
+        Objective(torch.nn.ModuleDict(networks()), make_critics(weights), weights)

@@ -12,7 +12,8 @@ from articulate.workflows.commands.finetune import loss_weights, output_files
 
 
 def small(*arguments):
-    options = ("--steps", "2", "--frames", "2", "--rank", "2", "--save-every", "1", "--look-every", "2", "--threads", "1")
+    options = ("--steps", "2", "--frames", "2", "--rank", "2")
+    options += ("--save-every", "1", "--look-every", "2", "--threads", "1")
     return ["finetune", *map(str, arguments), *options, "--accelerator", "cpu", "--devices", "1", "--quiet"]
 
 
