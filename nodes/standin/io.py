@@ -1,23 +1,18 @@
 """The `io` namespace of the node interface: sockets, schema, node and its output."""
 
 from .node import ComfyNode, HiddenHolder, NodeOutput, Schema
+from .plain import AnyType, Audio, ClipVisionOutput, Image, Mask, Video
 from .sockets import ComfyTypeIO, Custom, FolderType, Hidden, Input, Output, UploadType, WidgetInput, comfytype
 from .widgets import (
-    AnyType,
-    Audio,
     Boolean,
     BoundingBox,
-    ClipVisionOutput,
     Combo,
     ControlAfterGenerate,
     Float,
-    Image,
     Int,
-    Mask,
     MultiType,
     NumberDisplay,
     String,
-    Video,
 )
 
 __all__ = [

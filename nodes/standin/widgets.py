@@ -1,9 +1,7 @@
-"""The socket types that nodes use: those with widgets, and the plain ones."""
+"""The socket types that have widgets."""
 
 from enum import Enum, StrEnum
 from typing import Any
-
-import torch
 
 from .sockets import ComfyTypeIO, FolderType, Input, UploadType, WidgetInput, comfytype, given
 
@@ -313,39 +311,3 @@ class BoundingBox(ComfyTypeIO):
 
     Type = dict
     Input = _BoundingBoxInput
-
-
-@comfytype("IMAGE")
-class Image(ComfyTypeIO):
-    """(B, H, W, C) float in 0..1."""
-
-    Type = torch.Tensor
-
-
-@comfytype("MASK")
-class Mask(ComfyTypeIO):
-    """(B, H, W) float in 0..1."""
-
-    Type = torch.Tensor
-
-
-@comfytype("AUDIO")
-class Audio(ComfyTypeIO):
-    """{"waveform": (B, C, S) float in -1..1, "sample_rate": Hz}."""
-
-    Type = dict
-
-
-@comfytype("VIDEO")
-class Video(ComfyTypeIO):
-    """A `VideoInput`."""
-
-
-@comfytype("CLIP_VISION_OUTPUT")
-class ClipVisionOutput(ComfyTypeIO):
-    """What a CLIP vision model says about a picture."""
-
-
-@comfytype("*")
-class AnyType(ComfyTypeIO):
-    """Anything."""

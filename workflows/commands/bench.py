@@ -72,10 +72,13 @@ def _against(arguments: argparse.Namespace) -> int:
     import torch
 
     from ...models_hub.errors import InputError
-    from ...models_hub.evaluation.bench_peers import bench_against
     from ...nodes.host import host_progress
     from ...nodes.standin.execution import Execution, executing
 
+    try:
+        from ...models_hub.evaluation.bench_peers import bench_against
+    except ModuleNotFoundError as error:
+        raise InputError("--against is not part of what ComfyUI's registry holds; clone the repository.") from error
     if min(arguments.repeats, arguments.batch) < 1:
         raise InputError(f"--repeats {arguments.repeats} and --batch {arguments.batch} must be 1 or more.")
     if arguments.device != "cpu" and not torch.cuda.is_available():
