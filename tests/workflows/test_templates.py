@@ -27,7 +27,7 @@ def template(request) -> dict:
 def test_the_templates_are_there():
     assert {path.stem for path in TEMPLATES} >= {
         "talking_head", "reenactment", "look_inside", "edit_mouth", "two_people", "text_to_talking_head", "upscale",
-        "fine_tune_then_talk",
+        "fine_tune_then_talk", "published_mcnet", "published_atvgnet",
     }  # fmt: skip
     for path in TEMPLATES:
         picture = read_picture(path.with_suffix(".jpg"))  # the page shows it under this name
