@@ -17,7 +17,6 @@ from ..training.looking import drive_frame, unadapted
 from ..training.material import FootageClip, Material, Take, gather
 from ..training.objective import LossWeights
 from ..training.person_lips import tune_predictor
-from ..training.records import plot_records
 from ..training.settings import TuneSettings, TuneState
 from ..training.tuning import Fit, Watch
 from ..types import Face, Progress
@@ -127,10 +126,9 @@ def fine_tune(
         try:
             state = fit.run(watch)
         finally:
-            if fit.records is not None:
-                fit.records.close()
+            fit.loop.close()
         if fit.fabric.is_global_zero:
-            plot = plot_records(fit.records.path, Path(folder) / "losses.png")
+            plot = fit.loop.plot()
             tuned = fit.tuned()
             preview = before_and_after(tuned, learned, held)
             for stage in ("generator", "warper"):

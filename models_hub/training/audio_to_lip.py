@@ -17,7 +17,8 @@ from ..loading import WEIGHTS_FOLDER, pin_card, save_network
 from ..networks.audio_to_lip import MARGIN, STEP, AudioToLip
 from ..networks.landmark_predictor import LandmarkPredictor
 from ..networks.lip_shape import LIP_SLICE, MOVING
-from .fit import Average, Log, add_common_arguments, cosine, load_checkpoint, prepare, save_checkpoint
+from .fit import Average, add_common_arguments, cosine, prepare
+from .loop import Loop, same_chance
 from .phones import CLASSES, UNKNOWN
 from .speech_data import (
     Batch,
@@ -169,37 +170,26 @@ def run(arguments: Namespace) -> None:
     teacher = prepare_networks(clips, clips + plain, usual, config)
     average = Average(teacher, 0.998)
     optimiser = torch.optim.AdamW(teacher.parameters(), arguments.rate, betas=(0.9, 0.98), weight_decay=0.05)
-    checkpoint, first = arguments.output / "checkpoint.pt", 0
-    if arguments.resume:
-        state = load_checkpoint(checkpoint)
-        teacher.load_state_dict(state["teacher"])
-        average.network.load_state_dict(state["average"])
-        optimiser.load_state_dict(state["optimiser"])
-        first = state["step"]
-    log = Log(arguments.output / "log.jsonl", 100)
-    random = np.random.default_rng((arguments.seed, first))
-    noise = torch.Generator().manual_seed(arguments.seed * 1_000_003 + first)
-    samplers = [(Sampler(talks, LENGTH, random), count)
-                for talks, count in ((clips, FACES), (synthetic, PHONES), (plain, PLAIN)) if talks]  # fmt: skip
-    for step in range(first, arguments.steps):
+    parts = {"teacher": teacher, "average": average.network, "optimiser": optimiser}
+    loop = Loop(arguments.output, parts, resume=arguments.resume, log_every=100)
+
+    def take(step: int) -> dict[str, float]:
+        noise, random = same_chance(arguments.seed, step), np.random.default_rng((arguments.seed, step))
         pretraining = step < PRETRAINING * arguments.steps
-        parts = [sampler(count) for sampler, count in samplers]
+        sources = ((clips, FACES), (synthetic, PHONES), (plain, PLAIN))
+        crops = [Sampler(talks, LENGTH, random)(count) for talks, count in sources if talks]
         if not pretraining:
-            for part in parts[1:]:
-                guess_motion(average.network, part)
-        batch = join([*parts, silence_batch(SILENT, LENGTH, noise)])
+            for crop in crops[1:]:
+                guess_motion(average.network, crop)
+        batch = join([*crops, silence_batch(SILENT, LENGTH, noise)])
         with torch.autocast("cpu", torch.bfloat16):
             terms = losses(teacher.train(), batch, 0.35 if pretraining else 0.1, noise)
         optimiser.param_groups[0]["lr"] = arguments.rate * cosine(step, arguments.steps)
-        optimiser.zero_grad()
-        weigh(terms, pretraining).backward()
-        nn.utils.clip_grad_norm_(teacher.parameters(), 1.0)
-        optimiser.step()
-        average.update(teacher, step)
-        log.add(step, **{name: term.item() for name, term in terms.items()})
-        if (step + 1) % 500 == 0 or step + 1 == arguments.steps:
-            state = {"teacher": teacher.state_dict(), "average": average.network.state_dict()}
-            save_checkpoint(checkpoint, {**state, "optimiser": optimiser.state_dict(), "step": step + 1})
+        if loop.descend(optimiser, weigh(terms, pretraining), list(teacher.parameters()), 1.0).isfinite():
+            average.update(teacher, step)
+        return {name: term.item() for name, term in terms.items()}
+
+    loop.run(arguments.steps, take)
     folders = [arguments.output, *([WEIGHTS_FOLDER] if arguments.install else [])]
     for folder in folders:
         save_network(average.network.encoder, folder / "audio_to_lip.safetensors", config, half=True)

@@ -1,6 +1,5 @@
 """The training loop that the face finder and the landmark estimator share."""
 
-import signal
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from . import fit
+from .loop import Loop, same_chance
 
 
 def add_arguments(parser: ArgumentParser, steps: int, output: str) -> None:
@@ -44,39 +44,24 @@ def train(
         validate: figures of the averaged network for the log.
         every: steps between checkpoints and validations.
     """
-    checkpoint, log = arguments.output / "checkpoint.pt", fit.Log(arguments.output / "log.jsonl")
     average = fit.Average(network)
     optimiser = torch.optim.AdamW(network.parameters(), lr=arguments.rate, weight_decay=1e-2)
     parts = {"network": network, "average": average.network, "optimiser": optimiser}
-    start = 0
-    if arguments.resume:
-        saved = fit.load_checkpoint(checkpoint)
-        for name, part in parts.items():
-            part.load_state_dict(saved[name])
-        start = saved["step"]
-    stopped: list[int] = []
-    previous = signal.signal(signal.SIGINT, lambda number, _: stopped.append(number))
-    try:
-        for step in range(start, arguments.steps):
-            for group in optimiser.param_groups:
-                group["lr"] = learning_rate(step, arguments.steps, arguments.rate)
-            network.train()
-            value, figures = loss(step)
-            optimiser.zero_grad()
-            value.backward()
-            nn.utils.clip_grad_norm_(network.parameters(), 5.0)
-            optimiser.step()
+    loop = Loop(arguments.output, parts, resume=arguments.resume, save_every=every)
+
+    def take(step: int) -> dict[str, float]:
+        same_chance(arguments.seed, step)
+        for group in optimiser.param_groups:
+            group["lr"] = learning_rate(step, arguments.steps, arguments.rate)
+        network.train()
+        value, figures = loss(step)
+        if loop.descend(optimiser, value, list(network.parameters())).isfinite():
             average.update(network, step)
-            log.add(step, **figures)
-            done = step + 1
-            if done % every == 0 or done == arguments.steps or stopped:
-                fit.save_checkpoint(
-                    checkpoint, {"step": done} | {name: part.state_dict() for name, part in parts.items()}
-                )
-            if stopped:
-                raise KeyboardInterrupt
-            if done % every == 0:
-                print(done, validate(average.network), flush=True)
-    finally:
-        signal.signal(signal.SIGINT, previous)
+        return figures
+
+    def judge(step: int) -> None:
+        if step % every == 0:
+            print(step, validate(average.network), flush=True)
+
+    loop.run(arguments.steps, take, judge)
     return average.network

@@ -1,10 +1,8 @@
-"""What every training loop needs: checkpoints that are whole, logs, averages, schedules."""
+"""What every training needs: arguments, checkpoints that are whole, averages, schedules."""
 
 import copy
-import json
 import math
 import os
-import time
 from pathlib import Path
 from typing import Any
 
@@ -67,29 +65,6 @@ class Average:
             mine.lerp_(theirs, 1 - decay)
         for mine, theirs in zip(self.network.buffers(), network.buffers(), strict=True):
             mine.copy_(theirs)
-
-
-class Log:
-    """JSON lines: running means of every term, one line each `every` steps; also printed."""
-
-    def __init__(self, path: Path, every: int = 50) -> None:
-        self.path, self.every = path, every
-        self.sums: dict[str, float] = {}
-        self.count, self.started = 0, time.monotonic()
-
-    def add(self, step: int, **terms: float) -> None:
-        """Take one step's terms; writes a line when it is due."""
-        for name, value in terms.items():
-            self.sums[name] = self.sums.get(name, 0.0) + float(value)
-        self.count += 1
-        if (step + 1) % self.every == 0:
-            seconds = (time.monotonic() - self.started) / self.count
-            line = {"step": step + 1, "seconds_per_step": round(seconds, 4)}
-            line |= {name: round(total / self.count, 5) for name, total in self.sums.items()}
-            with open(self.path, "a", encoding="utf-8") as file:
-                file.write(json.dumps(line) + "\n")
-            print(json.dumps(line), flush=True)
-            self.sums, self.count, self.started = {}, 0, time.monotonic()
 
 
 def cosine(step: int, steps: int, warmup: int = 100, flat: float = 0.0, floor: float = 0.02) -> float:

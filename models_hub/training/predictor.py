@@ -10,13 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
 
 from ..evaluation.speech import talk_figures
 from ..loading import EMBEDDED, WEIGHTS_FOLDER, load_network, pin_card, save_network
 from ..networks.landmark_predictor import LandmarkPredictor
 from .audio_to_lip import LENGTH, motion_loss, shape_basis, weigh
-from .fit import Average, Log, add_common_arguments, cosine, load_checkpoint, prepare, save_checkpoint
+from .fit import Average, add_common_arguments, cosine, load_checkpoint, prepare
+from .loop import Loop, same_chance
 from .speech_data import Sampler, augment, even_out, hide_bands, join, silence_batch, talking_clips, usual_mouth
 
 FACES, SILENT = 22, 2  # crops of each kind in a batch
@@ -49,33 +49,23 @@ def run(arguments: Namespace) -> None:
         predictor.load_state_dict({key.removeprefix(prefix): joint[key] for key in joint if key.startswith(prefix)})
     average = Average(predictor, 0.995)
     optimiser = torch.optim.AdamW(predictor.parameters(), arguments.rate, weight_decay=0.05)
-    checkpoint, first = arguments.output / "checkpoint.pt", 0
-    if arguments.resume:
-        state = load_checkpoint(checkpoint)
-        predictor.load_state_dict(state["predictor"])
-        average.network.load_state_dict(state["average"])
-        optimiser.load_state_dict(state["optimiser"])
-        first = state["step"]
-    log = Log(arguments.output / "log.jsonl", 100)
-    sampler = Sampler(clips, LENGTH, np.random.default_rng((arguments.seed, first)))
-    noise = torch.Generator().manual_seed(arguments.seed * 1_000_003 + first)
-    for step in range(first, arguments.steps):
-        heard, silent = sampler(FACES), silence_batch(SILENT, LENGTH, noise)
+    parts = {"predictor": predictor, "average": average.network, "optimiser": optimiser}
+    loop = Loop(arguments.output, parts, resume=arguments.resume, log_every=100)
+
+    def take(step: int) -> dict[str, float]:
+        noise = same_chance(arguments.seed, step)
+        heard = Sampler(clips, LENGTH, np.random.default_rng((arguments.seed, step)))(FACES)
         heard.mel = augment(heard.mel, noise)
-        batch = join([heard, silent])
+        batch = join([heard, silence_batch(SILENT, LENGTH, noise)])
         with torch.no_grad():
             units = encoder(hide_bands(encoder.normalise(batch.mel), noise))
         terms = motion_loss(predictor.train()(units), batch)
         optimiser.param_groups[0]["lr"] = arguments.rate * cosine(step, arguments.steps, warmup=50)
-        optimiser.zero_grad()
-        weigh(terms).backward()
-        nn.utils.clip_grad_norm_(predictor.parameters(), 1.0)
-        optimiser.step()
-        average.update(predictor, step)
-        log.add(step, **{name: term.item() for name, term in terms.items()})
-        if (step + 1) % 500 == 0 or step + 1 == arguments.steps:
-            state = {"predictor": predictor.state_dict(), "average": average.network.state_dict()}
-            save_checkpoint(checkpoint, {**state, "optimiser": optimiser.state_dict(), "step": step + 1})
+        if loop.descend(optimiser, weigh(terms), list(predictor.parameters()), 1.0).isfinite():
+            average.update(predictor, step)
+        return {name: term.item() for name, term in terms.items()}
+
+    loop.run(arguments.steps, take)
     figures = talk_figures(encoder, average.network, talking_clips(arguments.data, "val"))
     print({name: round(value, 4) for name, value in figures.items()})
     folders = [arguments.output, *([WEIGHTS_FOLDER] if arguments.install else [])]

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from ..errors import InputError
+from .loop import LoopState
 
 PARTS = ("generator", "warper", "memory", "predictor")
 """What can be trained: the decoder; encoder and flow; the facial memory; lips from sound."""
@@ -64,25 +65,20 @@ class TuneSettings:
 
 
 @dataclass
-class TuneState:
+class TuneState(LoopState):
     """Counters of a fit.
 
     Attributes:
-        step: done steps.
         frames: driven in a batch; falls when memory runs out.
-        skipped: steps whose loss or gradients were not finite.
         before, best: mouth-region L1 on the held-back frames, at the start and at its best (None without such frames).
         best_step: when it was best.
         looks: since then.
-        ended: why the fit ended before its steps; empty otherwise.
+        notes: sentences for the report.
     """
 
-    step: int = 0
     frames: int = 0
-    skipped: int = 0
     before: float | None = None
     best: float | None = None
     best_step: int = 0
     looks: int = 0
-    ended: str = ""
     notes: list[str] = field(default_factory=list)

@@ -12,13 +12,14 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..loading import WEIGHTS_FOLDER, pin_card, save_network
 from ..networks.audio_to_lip import STEP, UNIT
 from ..networks.sync_critic import FRAMES, SyncCritic, lower_faces
-from .fit import Average, Log, add_common_arguments, cosine, load_checkpoint, prepare, save_checkpoint
+from .fit import Average, add_common_arguments, cosine, prepare
 from .footage import decode_clip, read_points
+from .loop import Loop, same_chance
 from .speech_data import augment, clip_rows, measured_lag, read_sound, recording_mel
 
 CLIPS, MOMENTS = 8, 9  # of a batch, and of each clip in it
@@ -170,33 +171,27 @@ def run(arguments: Namespace) -> None:
     critic.mel_scale.copy_(mel.std(0))
     average = Average(critic, 0.998)
     optimiser = torch.optim.AdamW(critic.parameters(), arguments.rate, weight_decay=0.05)
-    checkpoint, first = arguments.output / "checkpoint.pt", 0
-    if arguments.resume:
-        state = load_checkpoint(checkpoint)
-        critic.load_state_dict(state["critic"])
-        average.network.load_state_dict(state["average"])
-        optimiser.load_state_dict(state["optimiser"])
-        first = state["step"]
-    log, groups = Log(arguments.output / "log.jsonl", 100), Groups(train, (arguments.seed, first))
-    noise = torch.Generator().manual_seed(arguments.seed * 1_000_003 + first)
-    for step in range(first, arguments.steps):
-        mel, lips = groups(CLIPS, MOMENTS)
+    parts = {"critic": critic, "average": average.network, "optimiser": optimiser}
+    loop = Loop(arguments.output, parts, resume=arguments.resume, log_every=100)
+
+    def take(step: int) -> dict[str, float]:
+        noise = same_chance(arguments.seed, step)
+        mel, lips = Groups(train, (arguments.seed, step))(CLIPS, MOMENTS)
         lips = lips + 0.03 * torch.randn(lips.shape, generator=noise)
         critic.train()
         with torch.autocast("cpu", torch.bfloat16):
             heard, seen = critic.hear(augment(mel, noise)), critic.see(lips)
         loss, right = sync_loss(heard.float(), seen.float(), MOMENTS)
         optimiser.param_groups[0]["lr"] = arguments.rate * cosine(step, arguments.steps)
-        optimiser.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(critic.parameters(), 1.0)
-        optimiser.step()
-        average.update(critic, step)
-        log.add(step, loss=loss.item(), right=right.item())
-        if (step + 1) % 500 == 0 or step + 1 == arguments.steps:
-            state = {"critic": critic.state_dict(), "average": average.network.state_dict()}
-            save_checkpoint(checkpoint, {**state, "optimiser": optimiser.state_dict(), "step": step + 1})
+        if loop.descend(optimiser, loss, list(critic.parameters()), 1.0).isfinite():
+            average.update(critic, step)
+        return {"loss": loss.item(), "right": right.item()}
+
+    def judge(step: int) -> None:
+        if step % loop.save_every == 0:
             print({name: round(value, 4) for name, value in validation(average.network, held_out).items()}, flush=True)
+
+    loop.run(arguments.steps, take, judge)
     figures = validation(average.network, held_out)
     folders = [arguments.output, *([WEIGHTS_FOLDER] if arguments.install else [])]
     for folder in folders:

@@ -6,8 +6,6 @@ step sees is a function of seed and step alone, and everything else that a step 
 
 import copy
 import json
-import math
-import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -21,13 +19,10 @@ from ..networks.low_rank import adapt
 from . import fit
 from .batches import TuneSampler, pictures, reference_frame
 from .looking import drive_frame, mouth_error, unadapted, watched_frames
+from .loop import CHECKPOINT, Kept, Loop
 from .material import Take
 from .objective import LossWeights, Objective, make_critics
-from .records import Records
 from .settings import LEAST_FRAMES, PREFIXES, TuneSettings, TuneState
-
-LOST_PATIENCE = 25
-"""Steps in a row that may be skipped because they are not finite."""
 
 Watch = Callable[[int, int, Callable[[], Tensor]], None]
 """Called after every step with (done, in all, a function that gives a preview (H, W, 3)); it may raise to cancel."""
@@ -80,11 +75,23 @@ class Fit:
             optimiser = torch.optim.Adam(self.critics.parameters(), 2e-4, betas=(0.5, 0.999))
             self.critics.to(self.fabric.device)
             self.critic_optimiser = optimiser
-        self.best: dict[str, Tensor] = {}
+        self.kept = Kept()
         self.trained = trained
-        if resume:
-            self._restore(fit.load_checkpoint(self.folder / "checkpoint.pt"))
-        self.records = Records(self.folder, self.state.step if resume else None) if self.fabric.is_global_zero else None
+        parts = {"made": self.made, "average": self.average.network, "best": self.kept, "optimiser": self.optimiser}
+        parts["critics"] = self.critics
+        if self.critic_optimiser is not None:
+            parts["critic_optimiser"] = self.critic_optimiser
+        self.loop = Loop(
+            self.folder,
+            parts,
+            self.state,
+            resume=resume,
+            save_every=settings.save_every,
+            log_every=1,
+            echo=False,
+            settings=fingerprint(settings, weights),
+            writes=self.fabric.is_global_zero,
+        )
 
     def _choose(self) -> list[nn.Parameter]:
         """Freeze everything but what is trained, which gets adapters where that is asked for."""
@@ -113,64 +120,56 @@ class Fit:
         state, settings = self.state, self.settings
         if state.before is None and self.held:
             state.before = state.best = self.look()
-            self._note(0, held_back_mouth_l1=state.before)
-            self.best = self._snapshot()
-        lost = 0
-        while state.step < settings.steps and not state.ended:
-            started = time.monotonic()
+            self.loop.note(0, held_back_mouth_l1=state.before)
+            self.kept.tensors = self._snapshot()
+
+        def judge(step: int) -> None:
+            if self.held and step % settings.look_every == 0:
+                self._look_and_judge()
+
+        def seen(step: int) -> None:
+            if watch is not None:
+                watch(step, settings.steps, self.preview)
+
+        self.loop.run(settings.steps, self._fitting_step, judge, seen)
+        return state
+
+    def _fitting_step(self, step: int) -> dict[str, Any]:
+        """A step of the largest batch that memory holds."""
+        while True:
             try:
-                facts = self._step()
+                return self._step(step)
             except (RuntimeError, MemoryError) as error:
                 if not out_of_memory(error):
                     raise
                 self._shrink(error)
-                continue
-            lost = lost + 1 if facts.pop("lost") else 0
-            state.step += 1
-            if lost >= LOST_PATIENCE:
-                raise InputError(
-                    f"The losses of {lost} steps in a row are not finite, at step {state.step}; lower the learning "
-                    f"rate ({settings.rate:g}) or the weights of the losses. The last checkpoint is kept in "
-                    f"{self.folder}."
-                )
-            self._note(state.step, **facts, seconds=time.monotonic() - started)
-            if self.held and state.step % settings.look_every == 0:
-                self._look_and_judge()
-            if state.step % settings.save_every == 0 or state.step == settings.steps or state.ended:
-                self.save()
-            if watch is not None:
-                try:
-                    watch(state.step, settings.steps, self.preview)
-                except BaseException:  # cancelled, by whatever the host raises: keep what was learned
-                    self.save()
-                    raise
-        return state
 
-    def _step(self) -> dict[str, Any]:
+    def _step(self, step: int) -> dict[str, Any]:
         settings, state = self.settings, self.state
         sampler = TuneSampler(self.learned, settings.seed, state.frames, self.weights.run)
-        batch, random = sampler(state.step, self.fabric.global_rank)
-        torch.manual_seed(settings.seed * 1_000_003 + state.step)  # of dropout in critics that are given
-        factor = fit.cosine(state.step, settings.steps, warmup=min(20, max(1, settings.steps // 5)))
+        batch, random = sampler(step, self.fabric.global_rank)
+        torch.manual_seed(settings.seed * 1_000_003 + step)  # of dropout in critics that are given
+        factor = fit.cosine(step, settings.steps, warmup=min(20, max(1, settings.steps // 5)))
         for group in self.optimiser.param_groups:
             group["lr"] = settings.rate * factor
-        self.optimiser.zero_grad(set_to_none=True)
         with self.fabric.autocast():
             terms = self.objective(batch.to(self.fabric.device), random)
             loss = total(self.weights, terms)
-        facts: dict[str, Any] = {name: float(value.detach()) for name, value in terms.items()}
-        self.fabric.backward(loss)
-        norm = torch.nn.utils.clip_grad_norm_(self.trained, settings.clip_gradients)
-        # Gradients are shared between devices, losses are not: all must decide alike.
-        if not norm.isfinite() or (self.fabric.world_size == 1 and not math.isfinite(float(loss.detach()))):
-            state.skipped += 1
-            self.optimiser.zero_grad(set_to_none=True)
-            return {**facts, "skipped": state.skipped, "lost": True}
-        self.optimiser.step()
-        self.average.update(self.made, state.step)
+        facts: dict[str, Any] = {"loss": loss.detach()} | {name: float(value.detach()) for name, value in terms.items()}
+        norm = self.loop.descend(
+            self.optimiser,
+            loss,
+            self.trained,
+            settings.clip_gradients,
+            self.fabric.backward,
+            alone=self.fabric.world_size == 1,  # gradients are shared between devices, losses are not
+        )
+        if not norm.isfinite():
+            return facts | {"skipped": state.skipped}
+        self.average.update(self.made, step)
         if self.critic_optimiser is not None:
             facts |= self._critics_step()
-        return {"loss": float(loss.detach()), **facts, "gradient_norm": float(norm), "lost": False}
+        return facts | {"gradient_norm": float(norm)}
 
     def _critics_step(self) -> dict[str, float]:
         losses = unwrapped(self.objective).critics_loss()
@@ -196,7 +195,7 @@ class Fit:
             ) from error
         self.optimiser.zero_grad(set_to_none=True)
         self.state.frames = max(least, self.state.frames // 2)
-        self._note(self.state.step, note=f"out of memory; {self.state.frames} frames at once from here on")
+        self.loop.note(self.state.step, note=f"out of memory; {self.state.frames} frames at once from here on")
         self.state.notes.append(
             f"Memory ran out at step {self.state.step}; batches have {self.state.frames} frames since."
         )
@@ -212,9 +211,10 @@ class Fit:
     def _look_and_judge(self) -> None:
         state = self.state
         now = self.look()
-        self._note(state.step, held_back_mouth_l1=now)
+        self.loop.note(state.step, held_back_mouth_l1=now)
         if now < state.best:
-            state.best, state.best_step, state.looks, self.best = now, state.step, 0, self._snapshot()
+            state.best, state.best_step, state.looks = now, state.step, 0
+            self.kept.tensors = self._snapshot()
         else:
             state.looks += 1
             if self.settings.patience and state.looks >= self.settings.patience:
@@ -238,44 +238,9 @@ class Fit:
 
     def tuned(self) -> nn.ModuleDict:
         """The networks that come out: the averaged ones, where they were best on the held-back frames."""
-        if self.best:
-            self.average.network.load_state_dict(self.best)
+        if self.kept.tensors:
+            self.average.network.load_state_dict(self.kept.tensors)
         return self.average.network.cpu().eval()
-
-    def save(self) -> None:
-        """Write the checkpoint, whole or not at all."""
-        if not self.fabric.is_global_zero:
-            return
-        content = {
-            "state": json.dumps(asdict(self.state)),
-            "settings": fingerprint(self.settings, self.weights),
-            "made": self.made.state_dict(),
-            "average": self.average.network.state_dict(),
-            "best": self.best,
-            "optimiser": self.optimiser.state_dict(),
-            "critics": self.critics.state_dict(),
-            "critic_optimiser": self.critic_optimiser.state_dict() if self.critic_optimiser else {},
-        }
-        fit.save_checkpoint(self.folder / "checkpoint.pt", content)
-
-    def _restore(self, content: dict[str, Any]) -> None:
-        if content.get("settings") != fingerprint(self.settings, self.weights):
-            raise InputError(
-                f"The checkpoint in {self.folder} is of a fit with other settings; give the same ones to go on, or "
-                "another folder (or --overwrite) to begin anew."
-            )
-        self.state = TuneState(**json.loads(content["state"]))
-        self.made.load_state_dict(content["made"])
-        self.average.network.load_state_dict(content["average"])
-        self.best = content["best"]
-        self.optimiser.load_state_dict(content["optimiser"])
-        self.critics.load_state_dict(content["critics"])
-        if self.critic_optimiser:
-            self.critic_optimiser.load_state_dict(content["critic_optimiser"])
-
-    def _note(self, step: int, **facts: Any) -> None:
-        if self.records is not None:
-            self.records.add(step, **facts)
 
 
 def fingerprint(settings: TuneSettings, weights: LossWeights) -> str:
@@ -288,7 +253,7 @@ def fingerprint(settings: TuneSettings, weights: LossWeights) -> str:
 
 def unfinished(folder: Path, settings: TuneSettings, weights: LossWeights) -> bool:
     """Whether a folder holds the checkpoint of a fit with these settings."""
-    path = Path(folder) / "checkpoint.pt"
+    path = Path(folder) / CHECKPOINT
     return path.is_file() and fit.load_checkpoint(path).get("settings") == fingerprint(settings, weights)
 
 

@@ -9,6 +9,7 @@ of the steps (trial, point 4).
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -21,6 +22,7 @@ from ..networks.ibug68 import LIPS
 from ..networks.warper import MemoryWarper
 from . import fit
 from .footage import SIZE, PairBatch, PairSampler, pack_footage
+from .loop import Loop, same_chance
 from .render import Rendered, render
 from .warper_losses import feature_matching, hinge_critic, reconstruction, region_weights
 
@@ -65,7 +67,6 @@ class Trainer:
         self.average = fit.Average(self.made)
         self.optimiser = torch.optim.Adam(self.made.parameters(), LEARNING_RATE, betas=(0.5, 0.999))
         self.critic_optimiser = torch.optim.Adam(self.critics.parameters(), CRITIC_RATE, betas=(0.5, 0.999))
-        self.step = 0
 
     def train(self, keep_flow: bool, settled: bool) -> None:
         """Training mode; with `keep_flow` the dense motion stays exactly as it is.
@@ -80,25 +81,15 @@ class Trainer:
         if keep_flow:
             self.warper.dense_motion.eval().requires_grad_(False)
 
-    def state(self) -> dict:
-        """All that an exact continuation needs, but the sampler's place."""
+    def parts(self) -> dict:
+        """All that a step changes, for checkpoints."""
         return {
-            "step": self.step,
-            "made": self.made.state_dict(),
-            "critics": self.critics.state_dict(),
-            "average": self.average.network.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-            "critic_optimiser": self.critic_optimiser.state_dict(),
+            "made": self.made,
+            "critics": self.critics,
+            "average": self.average.network,
+            "optimiser": self.optimiser,
+            "critic_optimiser": self.critic_optimiser,
         }
-
-    def restore(self, state: dict) -> None:
-        """Take up a state again."""
-        self.step = state["step"]
-        self.made.load_state_dict(state["made"])
-        self.critics.load_state_dict(state["critics"])
-        self.average.network.load_state_dict(state["average"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.critic_optimiser.load_state_dict(state["critic_optimiser"])
 
 
 def window_corners(points: Tensor, generator: torch.Generator) -> Tensor:
@@ -224,42 +215,36 @@ def start_from_embedded(trainer: Trainer) -> None:
 def run(arguments) -> None:
     """Train until `--steps`; stop at any time and go on with `--resume`."""
     fit.prepare(arguments)
-    checkpoint = arguments.output / "checkpoint.pt"
     footage = pack_footage(arguments.data, arguments.cache or arguments.output / "footage", "train")
     trainer = make_trainer()
     if arguments.from_embedded:
         start_from_embedded(trainer)
-    if arguments.resume:
-        trainer.restore(fit.load_checkpoint(checkpoint))
+    loop = Loop(arguments.output, trainer.parts(), resume=arguments.resume, save_every=100)
     settle_at = 0 if arguments.from_embedded else int(SETTLED_FROM * arguments.steps)
-    trainer.train(arguments.mouths, settled=trainer.step > settle_at)
-    seed = arguments.seed + 1000 * trainer.step
-    sampler = PairSampler(footage, seed, arguments.sources, arguments.driven, widest=arguments.mouths)
-    random = torch.Generator().manual_seed(arguments.seed + trainer.step)
-    log = fit.Log(arguments.output / "log.jsonl")
-    try:
-        while trainer.step < arguments.steps:
-            if trainer.step == settle_at:
-                settle(trainer.made, sampler, random, keep_flow=arguments.mouths)
-                trainer.train(arguments.mouths, settled=True)
-            factor = fit.cosine(trainer.step, arguments.steps, flat=FLAT)
-            for group in trainer.optimiser.param_groups:
-                group["lr"] = LEARNING_RATE * factor
-            critics = arguments.mouths or trainer.step >= CRITICS_FROM * arguments.steps
-            result = generator_step(trainer, sampler(neighbours=critics), random, critics, not arguments.fp32)
-            if critics:
-                result["terms"]["critics"] = critic_step(trainer, result["judged"])
-            trainer.average.update(trainer.made, trainer.step)
-            log.add(trainer.step, **result["terms"])
-            trainer.step += 1
-            if trainer.step % 100 == 0:
-                fit.save_checkpoint(checkpoint, trainer.state())
-    finally:
-        fit.save_checkpoint(checkpoint, trainer.state())
+    trainer.train(arguments.mouths, settled=loop.state.step > settle_at)
+    sampler = PairSampler(footage, arguments.seed, arguments.sources, arguments.driven, widest=arguments.mouths)
+
+    def take(step: int) -> dict[str, float]:
+        random = same_chance(arguments.seed, step)
+        sampler.random = np.random.default_rng((arguments.seed, step))
+        if step == settle_at:
+            settle(trainer.made, sampler, random, keep_flow=arguments.mouths)
+            trainer.train(arguments.mouths, settled=True)
+        factor = fit.cosine(step, arguments.steps, flat=FLAT)
+        for group in trainer.optimiser.param_groups:
+            group["lr"] = LEARNING_RATE * factor
+        critics = arguments.mouths or step >= CRITICS_FROM * arguments.steps
+        result = generator_step(trainer, sampler(neighbours=critics), random, critics, not arguments.fp32)
+        if critics:
+            result["terms"]["critics"] = critic_step(trainer, result["judged"])
+        trainer.average.update(trainer.made, step)
+        return result["terms"]
+
+    loop.run(arguments.steps, take)
     export(trainer, WEIGHTS_FOLDER if arguments.install else arguments.output)
     if arguments.install:
         for stage in STAGES:
-            pin_card(stage, {"steps": trainer.step})
+            pin_card(stage, {"steps": loop.state.step})
 
 
 @torch.no_grad()

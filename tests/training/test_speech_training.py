@@ -123,6 +123,13 @@ def test_encoder_and_predictor_train_resume_and_load(data, tmp_path):
     loaded = load_network("landmark_predictor", str(output / "landmark_predictor.safetensors"))
     assert loaded(torch.zeros(5, network.width)).shape == (5, 37, 2)
     assert torch.load(output / "checkpoint.pt", weights_only=True)["step"] == 2
+    predictor.run(arguments(predictor, data, output, "--steps", 4, "--encoder", weights, "--resume"))
+    whole = tmp_path / "whole"
+    predictor.run(arguments(predictor, data, whole, "--steps", 4, "--encoder", weights))
+    ends = [torch.load(folder / "checkpoint.pt", weights_only=True) for folder in (output, whole)]
+    for name, value in ends[1]["average"].items():
+        assert torch.equal(value, ends[0]["average"][name]), name
+    assert ends[0]["step"] == ends[1]["step"] == 4
 
 
 def test_motion_loss_forgives_an_offset_in_its_first_term_only():

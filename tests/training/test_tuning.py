@@ -10,7 +10,7 @@ import pytest
 import torch
 from articulate.models_hub.errors import InputError
 from articulate.models_hub.loading import load_network
-from articulate.models_hub.training import tuning
+from articulate.models_hub.training import loop, tuning
 from articulate.models_hub.training.batches import TuneSampler, reference_frame, split_material
 from articulate.models_hub.training.material import Material, Take
 from articulate.models_hub.training.objective import LossWeights, Objective, make_critics
@@ -76,7 +76,7 @@ from articulate.models_hub.training.tuning import Fit
 
 data, folder, kill_at = torch.load(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 learned, held = ([Take("t", *parts)] for parts in data)
-settings = TuneSettings(steps=7, frames=2, rank=2, look_every=2, save_every=2, accelerator="cpu", devices="1")
+settings = TuneSettings(steps=5, frames=2, rank=2, look_every=2, save_every=2, accelerator="cpu", devices="1")
 networks = {stage: load_network(stage) for stage in ("warper", "generator")}
 weights = LossWeights(frame=1.0, difference=0.5)
 fit = Fit(networks, learned, held, settings, weights, folder, resume=(folder / "checkpoint.pt").exists())
@@ -93,8 +93,8 @@ torch.save({"tuned": fit.tuned().state_dict(), "critics": fit.critics.state_dict
 @pytest.mark.skipif(os.name == "nt", reason="no SIGKILL")
 def test_a_killed_fit_goes_on_bit_for_bit(takes, tmp_path):
     """Critics, averages, optimisers and the log: all as if nothing had happened."""
-    random_step = int(np.random.default_rng().integers(3, 7))
-    data = [[part[0].frames[:30], part[0].points[:30]] for part in takes]
+    random_step = int(np.random.default_rng().integers(2, 5))
+    data = [[part[0].frames[:20], part[0].points[:20]] for part in takes]
     torch.save(data, tmp_path / "takes.pt")
 
     def run(folder, kill_at):
@@ -155,7 +155,7 @@ def test_steps_that_are_not_finite_are_skipped_and_counted(takes, tmp_path, monk
 def test_losses_that_stay_not_finite_end_the_fit_in_a_sentence(takes, tmp_path, monkeypatch):
     fit = make_fit(takes, tmp_path, steps=10)
     fit.held = []
-    monkeypatch.setattr(tuning, "LOST_PATIENCE", 2)
+    monkeypatch.setattr(loop, "LOST_PATIENCE", 2)
     monkeypatch.setattr(tuning, "total", lambda weights, terms: terms["reconstruction"] * float("inf"))
     with pytest.raises(InputError, match=r"2 steps in a row are not finite.*learning rate"):
         fit.run()
@@ -166,11 +166,11 @@ def test_full_memory_is_answered_with_a_smaller_batch(takes, tmp_path, monkeypat
     fit.held = []
     sizes, original = [], fit._step
 
-    def step():
+    def step(number):
         sizes.append(fit.state.frames)
         if fit.state.frames > 2:
             raise torch.OutOfMemoryError("out of memory")
-        return original()
+        return original(number)
 
     monkeypatch.setattr(fit, "_step", step)
     state = fit.run()
@@ -209,7 +209,7 @@ def test_cancelling_keeps_the_last_step(takes, tmp_path):
 
 
 def test_other_settings_do_not_continue_a_checkpoint(takes, tmp_path):
-    make_fit(takes, tmp_path).save()
+    make_fit(takes, tmp_path).loop.save()
     with pytest.raises(InputError, match="other settings"):
         Fit(networks(), *takes, settings(rate=1e-5), LossWeights(), tmp_path, resume=True)
 

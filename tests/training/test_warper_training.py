@@ -10,6 +10,7 @@ from articulate.models_hub.networks.ibug68 import INNER_LIPS, MIRROR
 from articulate.models_hub.networks.warper import MemoryWarper
 from articulate.models_hub.training import fit
 from articulate.models_hub.training.footage import Footage, PairSampler, augment
+from articulate.models_hub.training.loop import Loop
 from articulate.models_hub.training.warper import (
     WINDOW,
     critic_step,
@@ -105,9 +106,9 @@ def test_a_step_with_critics_learns_and_resumes_exactly(footage, tmp_path):
     assert all(np.isfinite(value) for value in terms.values())
     changed = [name for name, value in first.made.state_dict().items() if not torch.equal(value, before[name])]
     assert any(name.startswith("warper") for name in changed) and any(name.startswith("gen") for name in changed)
-    fit.save_checkpoint(tmp_path / "checkpoint.pt", first.state())
+    Loop(tmp_path, first.parts()).save()
     second = make_trainer()
-    second.restore(fit.load_checkpoint(tmp_path / "checkpoint.pt"))
+    Loop(tmp_path, second.parts(), resume=True)
     again = torch.Generator()
     again.set_state(random.get_state())
     assert step(first, batches[1], random) == pytest.approx(step(second, batches[1], again), rel=1e-4)
