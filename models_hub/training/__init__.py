@@ -1,6 +1,7 @@
-"""Data sets, losses and fit loops that made the embedded weights.
+"""Data sets, losses and the fit: of embedded weights from scratch, and of personal ones.
 
-Each network has one training command: a module with `add_arguments(parser)` and `run(arguments)`.
+Each embedded network has one training: a module with `add_arguments(parser)` and `run(arguments)`. All of them, and
+the tuning to a person, run in the same loop (loop.py).
 """
 
 from types import ModuleType
@@ -17,6 +18,8 @@ COMMANDS = {
     "face_code": "the code that tells whose face personal weights are for",
 }
 """What can be trained, in the order in which the embedded weights were made."""
+PRESETS = tuple(name.replace("_", "-") for name in COMMANDS)
+"""The same as presets of the fine-tuning command."""
 
 
 def training_module(name: str) -> ModuleType:
@@ -25,7 +28,7 @@ def training_module(name: str) -> ModuleType:
     Raises:
         InputError: there is no such command.
     """
-    match name:
+    match name.replace("-", "_"):
         case "finder":
             from . import finder as module
         case "landmarks":
@@ -41,5 +44,5 @@ def training_module(name: str) -> ModuleType:
         case "face_code":
             from . import face_code as module
         case _:
-            raise InputError(f"There is no training command {name!r}; there are {', '.join(COMMANDS)}.")
+            raise InputError(f"There is no training {name!r}; there are {', '.join(PRESETS)}.")
     return module

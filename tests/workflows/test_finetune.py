@@ -71,3 +71,33 @@ def test_every_tuned_stage_has_a_file(tmp_path):
 def test_weights_are_read():
     weights = loss_weights(["density=1", "frame=0.5"])
     assert (weights.density, weights.frame, weights.reconstruction) == (1.0, 0.5, 10.0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["a", "b", "--preset", "warper"], "learns from one folder"),
+        (["a", "--option", "install"], "name one"),
+        (["{empty}", "--preset", "audio-to-lip"], "manifest.csv"),
+    ],
+)
+def test_presets_that_cannot_run_are_refused(arguments, text, tmp_path, capsys):
+    filled = [argument.format(empty=tmp_path) for argument in arguments]
+    assert main(["finetune", *filled, "-o", str(tmp_path / "out")]) in (1, 2)
+    assert text in capsys.readouterr().err
+
+
+def test_a_preset_is_the_training_of_that_name(monkeypatch, tmp_path):
+    from articulate.models_hub import training
+
+    for preset, name in zip(training.PRESETS, training.COMMANDS, strict=True):
+        seen = []
+        module = training.training_module(preset)
+        assert module.__name__.endswith(f".{name}")
+        monkeypatch.setattr(module, "run", seen.append)
+        given = ["--preset", preset, "--option", "install", "--seed", "3"]
+        given += ["--steps", "7", "--resume"] if name != "face_code" else []  # a closed form, without steps
+        assert main(["finetune", str(tmp_path), "-o", str(tmp_path / "out"), *given]) == 0
+        [options] = seen
+        assert (options.data, options.output, options.seed) == (tmp_path, tmp_path / "out", 3)
+        assert options.install and (name == "face_code" or (options.steps, options.resume) == (7, True))

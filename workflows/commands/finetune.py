@@ -14,29 +14,39 @@ EXAMPLES = """examples:
   articulate finetune clips/ -o me.safetensors --steps 800 --parts generator,warper,memory,predictor
   articulate finetune clips/ -o me.safetensors --devices 4 --weight frame=1 --weight sync_audio=0.03
   articulate finetune clips/ -o me.safetensors --resume
+  articulate finetune DIR --preset audio-to-lip -o runs/audio_to_lip
 
 The generator's weights go to FILE, those of other stages beside it: FILE's name with _warper, _landmark_predictor.
-Checkpoint, log (JSON lines) and plot lie in FILE's folder under NAME.fit. A killed tuning goes on with --resume."""
+Checkpoint, log (JSON lines) and plot lie in FILE's folder under NAME.fit. A killed tuning goes on with --resume.
+
+--preset trains an embedded network from scratch, on a folder with manifest.csv, clips/, photos/, pictures/ and
+speech/; --output is then a folder. Its own options: --option cache=DIR --option install (articulate train PRESET
+--help lists them)."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of this command."""
+    from ...models_hub.training import PRESETS
     from ...models_hub.training.settings import PARTS, TuneSettings
 
     default = TuneSettings()
     parser.add_argument("footage", nargs="+", metavar="FOOTAGE", type=Path,
                         help="videos of one talking person, or folders of such; a minute is good")  # fmt: skip
     parser.add_argument("-o", "--output", required=True, metavar="FILE.safetensors", type=Path,
-                        help="weights file to write")  # fmt: skip
+                        help="weights file to write (with --preset: a folder)")  # fmt: skip
+    parser.add_argument("--preset", choices=PRESETS, metavar="PRESET",
+                        help=f"train an embedded network from scratch instead: {', '.join(PRESETS)}")  # fmt: skip
+    parser.add_argument("--option", action="append", default=[], metavar="NAME[=X]",
+                        help="an option of the preset's own; may be repeated")  # fmt: skip
     parser.add_argument("--portrait", metavar="PICTURE", help="picture that will be animated, if no frame of FOOTAGE")
     parser.add_argument("--overwrite", action="store_true", help="replace files that exist, begin anew")
     parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
-    parser.add_argument("--steps", type=int, default=default.steps, help="optimiser steps (%(default)s)")
+    parser.add_argument("--steps", type=int, help=f"optimiser steps ({default.steps}; a preset's own)")
     parser.add_argument("--parts", default=",".join(default.parts), metavar="PART,...",
                         help=f"what is trained, of {', '.join(PARTS)} (%(default)s)")  # fmt: skip
     parser.add_argument("--rank", type=int, default=default.rank,
                         help="rank of the adapters; 0 trains all weights, for every face (%(default)s)")  # fmt: skip
-    parser.add_argument("--rate", type=float, default=default.rate, help="learning rate (%(default)s)")
+    parser.add_argument("--rate", type=float, help=f"learning rate ({default.rate}; a preset's own)")
     parser.add_argument("--frames", type=int, default=default.frames, help="frames in a batch (%(default)s)")
     parser.add_argument("--hold-back", type=float, default=default.hold_back, metavar="SHARE",
                         help="share of the footage that is watched, not learned (%(default)s)")  # fmt: skip
@@ -104,10 +114,13 @@ def run(arguments: argparse.Namespace) -> int:
     from ...models_hub.training.settings import TuneSettings
     from ...nodes.standin.execution import Execution, executing
 
+    if arguments.preset or arguments.option:
+        return train_preset(arguments)
     names = ("steps", "rank", "rate", "frames", "hold_back", "patience", "seed", "save_every", "look_every",
              "devices", "accelerator", "precision")  # fmt: skip
     parts = tuple(part.strip() for part in arguments.parts.split(",") if part.strip())
-    settings = TuneSettings(parts=parts, **{name: getattr(arguments, name) for name in names})
+    given = {name: getattr(arguments, name) for name in names}
+    settings = TuneSettings(parts=parts, **{name: value for name, value in given.items() if value is not None})
     weights = loss_weights(arguments.weight)
     if arguments.output.suffix != ".safetensors":
         raise InputError(f"{arguments.output} does not end in .safetensors, as weights files do; name it so.")
@@ -149,6 +162,34 @@ def run(arguments: argparse.Namespace) -> int:
         for path in result.files.values():
             print(path)
     return 0
+
+
+def train_preset(arguments: argparse.Namespace) -> int:
+    """Train an embedded network from scratch, with its own command's options.
+
+    Raises:
+        WorkflowError: several folders, or --option without --preset.
+    """
+    from ...models_hub.errors import WorkflowError
+    from .train import train
+
+    if not arguments.preset:
+        raise WorkflowError("--option is for the options of a --preset; name one, or leave --option out.")
+    if len(arguments.footage) != 1:
+        raise WorkflowError(
+            f"--preset {arguments.preset} learns from one folder that holds manifest.csv, but {len(arguments.footage)} "
+            "paths were given; name that folder alone."
+        )
+    options = ["--data", str(arguments.footage[0]), "--output", str(arguments.output), "--seed", str(arguments.seed)]
+    options += ["--threads", str(arguments.threads)]
+    for name in ("steps", "rate"):
+        if getattr(arguments, name) is not None:
+            options += [f"--{name}", str(getattr(arguments, name))]
+    options += ["--resume"] * arguments.resume
+    for option in arguments.option:
+        name, equals, value = option.partition("=")
+        options += [f"--{name.lstrip('-')}"] + ([value] if equals else [])
+    return train(arguments.preset, options)
 
 
 def _bar(steps: int) -> Any:
