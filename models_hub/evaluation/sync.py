@@ -15,6 +15,8 @@ from ..types import Progress
 
 SHIFT = 5  # frames by which the false sound of a pair is off
 SECOND = 25
+WINDOWS = (0.2, 0.4, 0.6, 1.0, 1.4, 2.0)
+"""Seconds of sound and lips whose scores are averaged in `sync_windows`."""
 
 
 def scores(critic: torch.nn.Module, clip: Lips) -> torch.Tensor:
@@ -63,4 +65,36 @@ def evaluate_sync(
         "sync_offset_within_one_second": float(np.mean(near_second)),
         "sync_shift_accuracy_second": float(np.mean(right_second)),
         "sync_clips": len(clips),
+    }
+
+
+def sync_windows(data: Path, split: str, weights: str = EMBEDDED) -> dict[float, tuple[float, float, int]]:
+    """How the critic's judgement depends on how much it hears and sees.
+
+    Returns:
+        By seconds of `WINDOWS`: how often true windows score above themselves shifted by 5 frames either way; share
+        whose best lag, of 31, is at most a frame off; how many windows were looked at.
+    """
+    critic = load_network("sync_critic", weights)
+    right: dict[float, list[bool]] = {seconds: [] for seconds in WINDOWS}
+    near: dict[float, list[bool]] = {seconds: [] for seconds in WINDOWS}
+    for clip in read_lips(data, split):
+        table = scores(critic, clip)
+        if len(table) <= 2 * WIDEST_LAG:
+            continue
+        shifts = list(range(-WIDEST_LAG, WIDEST_LAG + 1))
+        rows = torch.arange(WIDEST_LAG, len(table) - WIDEST_LAG)
+        lines = torch.stack([table[rows, rows + shift] for shift in shifts])  # (31, places)
+        for seconds in WINDOWS:
+            span = round((seconds - 0.2) * 25) + 1  # scores of 0.2 s, a frame apart
+            if lines.shape[1] < span:
+                continue
+            means = lines.unfold(1, span, 1).mean(-1)[:, ::5]
+            true = means[WIDEST_LAG]
+            right[seconds] += [*(true > means[WIDEST_LAG - SHIFT]), *(true > means[WIDEST_LAG + SHIFT])]
+            near[seconds] += list((means.argmax(0) - WIDEST_LAG).abs() <= 1)
+    return {
+        seconds: (float(np.mean(right[seconds])), float(np.mean(near[seconds])), len(near[seconds]))
+        for seconds in WINDOWS
+        if near[seconds]
     }

@@ -35,3 +35,9 @@ def test_figures_follow_what_the_critic_knows(monkeypatch, late):
     monkeypatch.setattr(sync, "load_network", lambda stage, weights: Guesses())
     figures = sync.evaluate_sync(None, "val")
     assert np.isfinite(list(figures.values())).all() and figures["sync_shift_accuracy_second"] < 0.95
+    windows = sync.sync_windows(None, "val")
+    assert set(windows) == set(sync.WINDOWS)
+    assert all(0 <= right <= 1 and 0 <= near <= 1 and count > 0 for right, near, count in windows.values())
+    monkeypatch.setattr(sync, "load_network", lambda stage, weights: Knows())
+    for right, near, _ in sync.sync_windows(None, "val").values():
+        assert near == (late <= 1) and (right == 1) == (late == 0)
