@@ -1,22 +1,23 @@
-"""Footage of a person -> weights for that person."""
+"""Footage of a person -> weights for that person. What trains is imported when it is used: few graphs train."""
 
 import math
 import re
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from ..models_hub.errors import InputError
 from ..models_hub.media import read_picture
-from ..models_hub.stages.fine_tune import Base, FineTuned, FootageClip, fine_tune, tuned_stages
 from ..models_hub.stages.inference import runtime
-from ..models_hub.training.objective import LossWeights
-from ..models_hub.training.settings import TuneSettings
-from ..models_hub.training.tuning import unfinished
 from . import types
 from .host import host_progress, intermediate_device, io, models_folders, release_memory, weights_choices, weights_file
 from .video import open_video
+
+if TYPE_CHECKING:
+    from ..models_hub.stages.fine_tune import FineTuned
+    from ..models_hub.training.material import FootageClip
+    from ..models_hub.training.objective import LossWeights
 
 PARTS = {
     "generator and warper": ("generator", "warper"),
@@ -121,6 +122,10 @@ class ArticulateFineTune(io.ComfyNode):
         generator="embedded",
         warper="embedded",
     ) -> io.NodeOutput:
+        from ..models_hub.stages.fine_tune import Base, fine_tune, tuned_stages
+        from ..models_hub.training.settings import TuneSettings
+        from ..models_hub.training.tuning import unfinished
+
         # The executor is in inference mode, whose tensors cannot learn.
         with torch.inference_mode(False), torch.enable_grad():
             embedding = embedding_of(clip_vision_output)
@@ -159,12 +164,14 @@ class ArticulateFineTune(io.ComfyNode):
         return output_of(result, {"generator": generator, "warper": warper, "landmark_predictor": "embedded"})
 
 
-def clip_of(footage: Any, images: Any, audio: Any, fps: float) -> FootageClip:
+def clip_of(footage: Any, images: Any, audio: Any, fps: float) -> "FootageClip":
     """The footage as the training reads it.
 
     Raises:
         InputError: neither a video nor frames are linked, or both.
     """
+    from ..models_hub.training.material import FootageClip
+
     if (footage is None) == (images is None):
         raise InputError(
             f"{'Neither footage nor images are' if footage is None else 'Both footage and images are'} linked; link "
@@ -179,8 +186,10 @@ def clip_of(footage: Any, images: Any, audio: Any, fps: float) -> FootageClip:
     return FootageClip("footage" if footage is not None else "images", rate, frames, heard, length)
 
 
-def weights_of(critics: Any, condensers: bool) -> LossWeights:
+def weights_of(critics: Any, condensers: bool) -> "LossWeights":
     """The losses that the linked critics ask for, beside the reconstruction."""
+    from ..models_hub.training.objective import LossWeights
+
     asked = {} if critics is None else dict(critics.weights)
     sync = asked.pop("sync", 0.0) * SYNC_SHARE
     return LossWeights(sync_audio=sync, sync_visual=sync, clip=0.1 if condensers else 0.0, **asked)
@@ -219,7 +228,7 @@ def live(steps: int) -> Any:
     return watch
 
 
-def output_of(result: FineTuned, before: dict[str, str]) -> io.NodeOutput:
+def output_of(result: "FineTuned", before: dict[str, str]) -> io.NodeOutput:
     """Sockets of a result."""
     device = intermediate_device()
     names = {stage: result.files[stage].name if stage in result.files else choice for stage, choice in before.items()}
