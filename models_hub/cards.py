@@ -2,7 +2,7 @@
 
 Fields of a card, all of them text unless said otherwise:
 - `stage`, `architecture`, `title`, `description`, `licence`, `trained_on`, `input`, `normalisation`, `paper`,
-  `figures`; `training` (how long, with what, stopped and resumed when) and `command` (which preset trains such weights);
+  `figures`; `training` (how it went) and `command` (the preset that trains such weights);
 - `source`: "embedded" (comes with the project), "hub" (a repository of the Hub) or "bring your own" (users convert
   or copy it themselves; `how` says how, `original` where the authors' file is);
 - `bytes` (number) and `sha256` of the file, where they are known;

@@ -210,7 +210,7 @@ def _model_card(entries: tuple[Entry, ...], repository: str, licence: str) -> st
         }
         known |= {
             name.replace("_", " "): card[name]
-            for name in ("input", "normalisation", "trained_on", "training", "figures", "paper", "licence")
+            for name in ("input", "normalisation", "trained_on", "training", "command", "figures", "paper", "licence")
             if name in card
         }
         lines += [*(f"- **{name}**: {value}" for name, value in known.items()), ""]
