@@ -100,7 +100,7 @@ def test_a_killed_fit_goes_on_bit_for_bit(takes, tmp_path):
     def run(folder, kill_at):
         (tmp_path / folder).mkdir(exist_ok=True)
         command = [sys.executable, "-c", SCRIPT, tmp_path / "takes.pt", tmp_path / folder, kill_at, os.getcwd()]
-        return subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=300)
+        return subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=900)
 
     whole = run("whole", -1)
     assert whole.returncode == 0, whole.stderr

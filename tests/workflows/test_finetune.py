@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 
 import pytest
 from articulate.models_hub.loading import load_network
@@ -54,6 +56,30 @@ def test_what_cannot_be_used_is_said_in_one_line(
     error = capsys.readouterr().err.strip()
     assert text in error and len(error.splitlines()) == 1 and "Traceback" not in error
     assert not list(tmp_path.glob("x*.safetensors"))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="torchrun on Windows has no gloo with libuv")
+def test_two_processes_share_a_fit(footage_file, tmp_path):
+    """As several GPUs do: gradients are averaged, one process writes, and both end."""
+    output = tmp_path / "ann.safetensors"
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        "2",
+        "-m",
+        "articulate",
+    ]
+    options = small(footage_file, "-o", output, "--weight", "difference=0.5")
+    options[options.index("--devices") + 1] = "2"
+    done = subprocess.run([*command, *options, "--json"], capture_output=True, text=True, timeout=900)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert json.loads(done.stdout)["step"] == 2  # printed once
+    assert isinstance(load_network("generator", str(output)), PersonalGenerator)
+    lines = [json.loads(line) for line in (tmp_path / "ann.fit" / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines if "loss" in line] == [1, 2]
 
 
 def test_every_tuned_stage_has_a_file(tmp_path):
