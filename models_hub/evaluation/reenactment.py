@@ -7,7 +7,7 @@ the inner mouth is the polygon of points 60-67 where it is open.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,15 +22,16 @@ from ..stages.generator import generate_stream
 from ..stages.warper import warp_stream
 from ..training.footage import decode_clip, mouth_opening, read_manifest, read_points
 from ..types import Density, Face, Landmarks, Progress, Window
+from .intervals import interval, reduction
 
 FRAMES = 8  # driven from each source
 OPEN = 0.08  # inner lips this far apart, in eye distances, count as open
 
 
-def mouth_box(points: Tensor, size: int) -> tuple[slice, slice]:
-    """Rows and columns of the mouth region of points (68, 2) in a square of `size` pixels."""
-    lips = (points[list(LIPS)] + 1) * (size / 2)
-    low, high = lips.amin(0), lips.amax(0)
+def region_box(points: Tensor, size: int, region: Sequence[int] = LIPS) -> tuple[slice, slice]:
+    """Rows and columns of the mouth (or another region) of points (68, 2) in a square of `size` pixels."""
+    chosen = (points[list(region)] + 1) * (size / 2)
+    low, high = chosen.amin(0), chosen.amax(0)
     margin = (high[0] - low[0]) / 4
     low, high = (low - margin).floor().int().clamp(0, size - 8), (high + margin).ceil().int().clamp(8, size)
     return slice(int(low[1]), int(high[1])), slice(int(low[0]), int(high[0]))
@@ -63,7 +64,7 @@ def evaluate_reenactment(
     progress: Progress | None = None,
     warper: str = EMBEDDED,
     generator: str = EMBEDDED,
-) -> dict[str, float]:
+) -> dict[str, float | list[float]]:
     """Measure the warper and the generator on real footage.
 
     Args:
@@ -75,10 +76,12 @@ def evaluate_reenactment(
 
     Returns:
         `reenactment_l1_reduction`, `reenactment_mouth_l1_reduction`, `inner_mouth_l1_reduction` from the
-        closed-mouth source, the same with `_from_open`, and the L1 values behind them.
+        closed-mouth source with 95 % intervals over people (`_interval`), the same with `_from_open`, and the L1 values
+        behind them.
     """
     rows = [row for row in read_manifest(data) if row["kind"] == "clip" and row["split"] == split]
     sums: dict[str, list[float]] = defaultdict(list)
+    people: dict[str, list[str]] = defaultdict(list)
     shown: list[list[Tensor]] = []
     for done, row in enumerate(rows):
         points, valid = read_points(data / "clips" / f"{row['id']}.npz")
@@ -100,16 +103,21 @@ def evaluate_reenactment(
             if output is not None:
                 [(_, warped, made)] = drive(frames, marks, place[source], [picture], warper, generator)
                 shown.append([frames[place[source]], frames[picture], warped, made, marks[picture]])
+        for name, values in sums.items():
+            people[name] += [row["person"]] * (len(values) - len(people[name]))
         if progress is not None:
             progress(done + 1, len(rows))
     means = {name: float(np.mean(values)) for name, values in sums.items()}
-    result: dict[str, float] = {}
+    result: dict[str, float | list[float]] = {}
     for suffix in ("", "_from_open"):
-        copy, mouth = means[f"copy_l1{suffix}"], means[f"copy_mouth_l1{suffix}"]
-        result[f"reenactment_l1_reduction{suffix}"] = 1 - means[f"generated_l1{suffix}"] / copy
-        result[f"reenactment_mouth_l1_reduction{suffix}"] = 1 - means[f"generated_mouth_l1{suffix}"] / mouth
-        inner = means[f"generated_inner_mouth_l1{suffix}"] / means[f"warped_inner_mouth_l1{suffix}"]
-        result[f"inner_mouth_l1_reduction{suffix}"] = 1 - inner
+        for name, made, before in (
+            ("reenactment_l1_reduction", f"generated_l1{suffix}", f"copy_l1{suffix}"),
+            ("reenactment_mouth_l1_reduction", f"generated_mouth_l1{suffix}", f"copy_mouth_l1{suffix}"),
+            ("inner_mouth_l1_reduction", f"generated_inner_mouth_l1{suffix}", f"warped_inner_mouth_l1{suffix}"),
+        ):
+            table = np.array([sums[made], sums[before]]).T
+            result[f"{name}{suffix}"] = reduction(table)
+            result[f"{name}{suffix}_interval"] = interval(people[made], table, reduction)
     result |= {f"reenactment_{name}": value for name, value in means.items()}
     result["reenactment_frames"] = len(sums["copy_l1"])
     if output is not None:
@@ -128,7 +136,7 @@ def _measure(
     made: Tensor,
     points: Tensor,
 ) -> None:
-    rows, columns = mouth_box(points, real.shape[-1])
+    rows, columns = region_box(points, real.shape[-1])
     inner = inner_mouth_mask(points[None], real.shape[-1])[0, 0] > 0.5
     is_open = float(mouth_opening(points.numpy())) > OPEN and bool(inner.any())
     for name, frame in (("copy", source), ("warped", warped), ("generated", made)):

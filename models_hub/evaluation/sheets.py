@@ -20,12 +20,12 @@ def save_reenactment_sheet(rows: list[list[Tensor]], path: Path, most: int = 28)
     """
     from PIL import Image, ImageDraw
 
-    from .reenactment import mouth_box
+    from .reenactment import region_box
 
     picked = rows if len(rows) <= most else [rows[index * len(rows) // most] for index in range(most)]
     strips = []
     for *pictures, points in picked:
-        down, across = mouth_box(points, pictures[0].shape[-1])
+        down, across = region_box(points, pictures[0].shape[-1])
         tiles = [F.interpolate(picture[None], size=TILE, mode="area")[0] for picture in pictures]
         for picture in pictures:
             mouth = F.interpolate(picture[None, :, down, across], size=(TILE, TILE), mode="bicubic")

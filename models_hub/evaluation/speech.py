@@ -19,11 +19,12 @@ from ..stages.audio_encoder import encode_speech, encode_units
 from ..stages.landmark_predictor import predict_landmarks
 from ..training.speech_data import clip_points, clip_rows, measured_lag, read_sound
 from ..types import Face, Progress
+from .intervals import interval, reduction
 
 BEST_LAG = 4  # frames on either side that the "best lag" figure may choose from
 
 
-def evaluate_speech(data: Path, split: str = "val", progress: Progress | None = None) -> dict[str, float]:
+def evaluate_speech(data: Path, split: str = "val", progress: Progress | None = None) -> dict[str, float | list[float]]:
     """Measure speech to lips on every clip of a split whose sound is confirmed (`sync` is ok).
 
     Returns:
@@ -36,7 +37,8 @@ def evaluate_speech(data: Path, split: str = "val", progress: Progress | None = 
             as much: its mean (median) over time is replaced by the clip's. What is compared is motion.
         `lip_error_reduction_strict`: the same with nothing replaced: the prediction knows the portrait only.
         `lip_error`, `lip_error_constant`: the errors behind `lip_error_reduction`, in eye distances.
-        `speech_clips`: how many clips were measured.
+        `speech_clips`: how many clips were measured. `mouth_opening_correlation_interval`,
+            `lip_error_reduction_interval`: 95 % over people.
 
     Raises:
         InputError: the folder holds no such clips.
@@ -56,7 +58,13 @@ def evaluate_speech(data: Path, split: str = "val", progress: Progress | None = 
         figures.append(lip_figures(predicted[:, list(LIPS)], real[:, list(LIPS)]))
         if progress is not None:
             progress(index + 1, len(rows))
-    return summary(figures)
+    people = [row["person"] for row in rows]
+    return summary(figures) | {
+        "mouth_opening_correlation_interval": interval(people, [[clip["correlation"]] for clip in figures]),
+        "lip_error_reduction_interval": interval(
+            people, [[clip["error"], clip["constant"]] for clip in figures], reduction
+        ),
+    }
 
 
 def predict_clip(waveform: Tensor, rate: int, real: Tensor) -> Tensor:

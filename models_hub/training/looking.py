@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..evaluation.reenactment import mouth_box
+from ..evaluation.reenactment import region_box
 from .batches import pictures, reference_frame
 from .material import Take
 from .render import render
@@ -22,7 +22,7 @@ def mouth_error(networks: Any, learned: list[Take], held: list[Take], device: to
     errors = []
     for other, target in watched_frames(held):
         made = drive_frame(networks, take, index, other.points[target], device)
-        rows, columns = mouth_box(other.points[target], made.shape[-1])
+        rows, columns = region_box(other.points[target], made.shape[-1])
         real = pictures(other, [target])[0]
         errors.append(float((made - real).abs()[:, rows, columns].mean()))
     return sum(errors) / len(errors)

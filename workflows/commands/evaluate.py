@@ -14,7 +14,7 @@ EXAMPLES = """examples:
 
 DIR holds manifest.csv, clips/, pictures/ and pictures.csv. Contact sheets are written to --output."""
 
-PARTS = ("faces", "speech", "reenactment", "outside", "sync")
+PARTS = ("faces", "speech", "reenactment", "appearance", "talking", "outside", "sync")
 OPTIONAL = ("fine_tune",)  # takes minutes for each person: only when it is named
 
 REQUIRED = {
@@ -25,6 +25,13 @@ REQUIRED = {
     "reenactment_l1_reduction": (0.33, "at least"),
     "reenactment_mouth_l1_reduction": (0.55, "at least"),
     "inner_mouth_l1_reduction": (0.25, "at least"),
+    "mouth_sharpness": (0.7, "at least"),
+    "eye_sharpness": (0.7, "at least"),
+    "temporal_energy": (1.3, "at most"),
+    "identity_distance": (1.0, "at most"),
+    "talking_sync_within_one": (0.80, "at least"),
+    "silence_opening": (0.05, "at most"),
+    "still_psnr": (45.0, "at least"),
     "outside_psnr": (45.0, "at least"),
     "sync_offset_within_one": (0.80, "at least"),
     "sync_shift_accuracy": (0.85, "at least"),
@@ -66,6 +73,9 @@ def run(arguments: argparse.Namespace) -> int:
         print_json(figures)
         return 0
     for key, value in figures.items():
+        if isinstance(value, list):  # a 95 % interval over people, beside its figure
+            print(f"{key:48s} {value[0]:.4f} to {value[1]:.4f}")
+            continue
         line = f"{key:36s} {value:10.4f}" if isinstance(value, float) else f"{key:36s} {value!s:>10s}"
         if key in REQUIRED:
             limit, direction = REQUIRED[key]
@@ -94,6 +104,14 @@ def _measure(part: str) -> Callable[..., dict[str, Any]]:
             from ...models_hub.evaluation.fine_tune import evaluate_fine_tune
 
             return lambda data, split, output, progress: evaluate_fine_tune(data, split, output, progress=progress)
+        case "appearance":
+            from ...models_hub.evaluation.appearance import evaluate_appearance
+
+            return lambda data, split, _output, progress: evaluate_appearance(data, split, progress)
+        case "talking":
+            from ...models_hub.evaluation.talking import evaluate_talking
+
+            return lambda data, split, _output, progress: evaluate_talking(data, split, progress)
         case "reenactment":
             from ...models_hub.evaluation.reenactment import evaluate_reenactment
 
