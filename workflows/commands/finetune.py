@@ -168,9 +168,10 @@ def train_preset(arguments: argparse.Namespace) -> int:
     """Train an embedded network from scratch, with its own command's options.
 
     Raises:
-        WorkflowError: several folders, or --option without --preset.
+        WorkflowError: several folders, options of a tuning, or --option without --preset.
     """
     from ...models_hub.errors import WorkflowError
+    from ...models_hub.training.settings import TuneSettings
     from .train import train
 
     if not arguments.preset:
@@ -180,6 +181,20 @@ def train_preset(arguments: argparse.Namespace) -> int:
             f"--preset {arguments.preset} learns from one folder that holds manifest.csv, but {len(arguments.footage)} "
             "paths were given; name that folder alone."
         )
+    default = vars(TuneSettings()) | {
+        "parts": ",".join(TuneSettings().parts),
+        "portrait": None,
+        "weight": [],
+        "vgg": "",
+    }
+    default |= {"generator": "embedded", "warper": "embedded"}
+    for name in ("parts", "rank", "frames", "hold_back", "patience", "weight", "generator", "warper", "vgg", "portrait",
+                 "save_every", "look_every", "devices", "accelerator", "precision"):  # fmt: skip
+        if getattr(arguments, name) != default[name]:
+            raise WorkflowError(
+                f"--preset {arguments.preset} trains from scratch on one device and knows no "
+                f"--{name.replace('_', '-')}; leave it out, or name the preset's own options by --option."
+            )
     options = ["--data", str(arguments.footage[0]), "--output", str(arguments.output), "--seed", str(arguments.seed)]
     options += ["--threads", str(arguments.threads)]
     for name in ("steps", "rate"):
