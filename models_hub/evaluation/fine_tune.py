@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..errors import InputError
 from ..loading import load_network
 from ..media.sound import read_audio
 from ..networks.low_rank import SHUT, Personal
@@ -109,9 +110,17 @@ def evaluate_fine_tune(
     Returns:
         For each person `fine_tune_PERSON`: share by which the held-back third's mouth error fell, the errors, CPU
         seconds, and the largest share by which another person's error grew.
+
+    Raises:
+        InputError: a name is unknown.
     """
     settings = settings or TuneSettings()
-    chosen = {name: clips for name, clips in people(data, split).items() if not only or name in only}
+    known = people(data, split)
+    if unknown := sorted(set(only) - set(known)):
+        raise InputError(
+            f"{unknown[0]!r} is nobody with {LEAST_SECONDS:g} seconds of {split} footage; there are {', '.join(known)}."
+        )
+    chosen = {name: clips for name, clips in known.items() if not only or name in only}
     figures: dict[str, Any] = {}
     for done, (person, names) in enumerate(chosen.items()):
         material = gather(read_clips(data, names))

@@ -11,6 +11,7 @@ SUMMARY = "measure every stage on real footage of people never trained on"
 EXAMPLES = """examples:
   articulate evaluate --data DIR --split val --json
   articulate evaluate --data DIR --only speech,outside --output out/evaluation
+  articulate evaluate --data DIR --only fine_tune --people ann,bob --output out/tuned
 
 DIR holds manifest.csv, clips/, pictures/ and pictures.csv. Contact sheets are written to --output."""
 
@@ -45,6 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", default="val", choices=("train", "val"), help="which people (%(default)s)")
     parser.add_argument("--only", default=",".join(PARTS), metavar="PART,...",
                         help="measure only these (%(default)s)")  # fmt: skip
+    parser.add_argument("--people", metavar="NAME,...", help="tune to these alone (with --only fine_tune)")
     parser.add_argument("--output", default="out/evaluation", metavar="DIR", type=Path,
                         help="where contact sheets are written (%(default)s)")  # fmt: skip
     add_json(parser)
@@ -68,7 +70,8 @@ def run(arguments: argparse.Namespace) -> int:
     figures: dict[str, Any] = {}
     for part in chosen:
         with executing(Execution(quiet=arguments.quiet, node_title=part)):
-            figures |= _measure(part)(arguments.data, arguments.split, arguments.output, host_progress(1))
+            measure = _measure(part, names_of(arguments.people))
+            figures |= measure(arguments.data, arguments.split, arguments.output, host_progress(1))
     if arguments.json:
         print_json(figures)
         return 0
@@ -86,7 +89,12 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _measure(part: str) -> Callable[..., dict[str, Any]]:
+def names_of(text: str | None) -> tuple[str, ...]:
+    """ "a,b" as ("a", "b")."""
+    return tuple(name.strip() for name in (text or "").split(",") if name.strip())
+
+
+def _measure(part: str, people: tuple[str, ...] = ()) -> Callable[..., dict[str, Any]]:
     match part:
         case "faces":
             from ...models_hub.evaluation.faces import evaluate_faces
@@ -103,7 +111,9 @@ def _measure(part: str) -> Callable[..., dict[str, Any]]:
         case "fine_tune":
             from ...models_hub.evaluation.fine_tune import evaluate_fine_tune
 
-            return lambda data, split, output, progress: evaluate_fine_tune(data, split, output, progress=progress)
+            return lambda data, split, output, progress: evaluate_fine_tune(
+                data, split, output, only=people, progress=progress
+            )
         case "appearance":
             from ...models_hub.evaluation.appearance import evaluate_appearance
 
