@@ -90,7 +90,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def names_of(text: str | None) -> tuple[str, ...]:
-    """ "a,b" as ("a", "b")."""
+    """Names with commas between them."""
     return tuple(name.strip() for name in (text or "").split(",") if name.strip())
 
 
