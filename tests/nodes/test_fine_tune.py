@@ -57,9 +57,12 @@ def test_cancelling_keeps_the_checkpoint_and_running_again_goes_on(images, monke
 
         return progress
 
+    released = []
     monkeypatch.setattr(node, "host_progress", cancelling)
+    monkeypatch.setattr(node, "release_memory", lambda: released.append(True))
     with pytest.raises(Cancelled):
         tune(images, name="bob", parts="generator")
+    assert released == [True]
     folder = models_folders("fine_tune")[0] / "bob"
     assert (folder / "checkpoint.pt").exists()
     assert not (models_folders("generator")[0] / "bob.safetensors").exists()

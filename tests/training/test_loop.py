@@ -2,6 +2,8 @@
 
 import os
 import signal
+import sys
+import types
 
 import pytest
 import torch
@@ -88,3 +90,27 @@ def test_an_end_that_is_judged_is_kept(tmp_path):
 
     assert tiny.loop.run(9, tiny.take, judge).step == 2
     assert Tiny(tmp_path, resume=True).loop.state.ended == "good enough"
+
+
+def test_tensorboard_gets_every_term_where_it_is_installed(tmp_path, monkeypatch):
+    told = []
+
+    class Writer:
+        def __init__(self, folder):
+            told.append(folder)
+
+        def add_scalar(self, name, value, step):
+            told.append((name, step))
+
+        def close(self):
+            told.append("closed")
+
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", types.SimpleNamespace(SummaryWriter=Writer))
+    tiny = Tiny(tmp_path, log_every=1)
+    tiny.loop.run(2, tiny.take)
+    tiny.loop.close()
+    assert told[0] == str(tmp_path / "tensorboard") and told[-1] == "closed"
+    assert ("loss", 1) in told and ("loss", 2) in told
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)  # not installed: nothing is said
+    Tiny(tmp_path / "plain").loop.close()
+    assert not (tmp_path / "plain" / "tensorboard").exists()
