@@ -124,7 +124,7 @@ class Fit:
             self.kept.tensors = self._snapshot()
 
         def judge(step: int) -> None:
-            if self.held and step % settings.look_every == 0:
+            if self.held and (step % settings.look_every == 0 or step == settings.steps):
                 self._look_and_judge()
 
         def seen(step: int) -> None:

@@ -190,6 +190,16 @@ def test_a_fit_ends_where_the_held_back_frames_stop_improving(takes, tmp_path, m
     assert "no improvement" in state.ended
 
 
+def test_the_last_step_is_always_looked_at(takes, tmp_path, monkeypatch):
+    fit = make_fit(takes, tmp_path, steps=2, look_every=50)
+    errors = iter([0.5, 0.4])
+    monkeypatch.setattr(fit, "look", lambda: next(errors))
+    state = fit.run()
+    assert (state.best, state.best_step) == (0.4, 2)
+    tuned = fit.tuned().state_dict()
+    assert any(name.endswith(".up") and value.abs().sum() > 0 for name, value in tuned.items())
+
+
 def test_cancelling_keeps_the_last_step(takes, tmp_path):
     class Cancelled(BaseException):
         pass
