@@ -44,6 +44,7 @@ __all__ = [
     "cards",
     "inspect_weights",
     "load_network",
+    "map_anew",
     "pin_card",
     "read_weights",
     "save_network",
@@ -88,7 +89,7 @@ def load_network(stage: str, weights: str = EMBEDDED) -> nn.Module:
 
 
 @lru_cache(maxsize=32)
-def _load(path: Path, stage: str, _version: tuple[int, int, int]) -> nn.Module:
+def _load(path: Path, stage: str, version: tuple[int, int, int]) -> nn.Module:
     architecture, _, header, network = _inspected(path, stage)
     wanted = {name for each in known().values() for name in each.stages}
     if stage in wanted and stage not in architecture.stages:
@@ -105,7 +106,27 @@ def _load(path: Path, stage: str, _version: tuple[int, int, int]) -> nn.Module:
             files.remember(path, finite=True)
         tensors = {name: value.to(types[name]) for name, value in tensors.items()}
         network.load_state_dict(tensors, strict=False, assign=True)  # what is missing was checked
+    network.origin = path, version
     return network.eval().requires_grad_(False)
+
+
+def map_anew(network: nn.Module) -> None:
+    """Map a loaded network's tensors from its file anew, so that what was read of them leaves memory until it is used.
+
+    For networks that nobody changes, once another form of them does the work. Nothing happens to networks that came
+    from no file, or whose file has changed or gone.
+    """
+    origin = getattr(network, "origin", None)
+    try:
+        if origin is None or files.version(origin[0]) != origin[1]:
+            return
+        own = network.state_dict()
+        fresh = _tensors(origin[0], read_header(origin[0]))
+    except (WeightsError, OSError):
+        return
+    if all(name in own and own[name].dtype == value.dtype for name, value in fresh.items()):
+        with torch.inference_mode(False), torch.no_grad():
+            network.load_state_dict(fresh, strict=False, assign=True)
 
 
 def read_weights(path: Path) -> None:

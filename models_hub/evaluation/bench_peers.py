@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from ..converters.atvgnet import BASICS, frame_network, landmark_network
 from ..converters.checkpoint import plain_state
 from ..converters.mcnet import keypoint_detector, warper_and_generator
-from ..loading import load_network, save_network
+from ..loading import load_network, map_anew, save_network
 from ..networks.acceleration import accelerated
 from ..networks.atvgnet import EXAGGERATION
 from ..stages.inference import folded
@@ -173,7 +173,11 @@ def converted(peer: Peer) -> Networks:
 
 
 def _ready(network: nn.Module, dtype: torch.dtype, device: str) -> nn.Module:
-    return accelerated(network, dtype) if device == "cpu" else folded(network).to(device=device, dtype=dtype)
+    if device != "cpu":
+        return folded(network).to(device=device, dtype=dtype)
+    quick = accelerated(network, dtype)
+    map_anew(network)
+    return quick
 
 
 def _peaks(path: str | Path, dtype: torch.dtype, batch: int) -> dict[str, float]:

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .blocks import fold_batch_norms
-from .convolution import EnlargedConv, WinogradConv
-from .mcnet_blocks import PooledHourglass, UpBlock
+from .convolution import EnlargedConv, WinogradConv, whole_tiles
+from .mcnet_blocks import PooledHourglass, PreactivatedBlock, UpBlock
 from .mcnet_memory import MCNetMemory, prepare
 
 WIDE = 128
@@ -54,6 +54,31 @@ class NormRelu(nn.Module):
         return torch.addcmul(self.shift, maps, self.scale).relu_()
 
 
+class WinogradBlock(nn.Module):
+    """A preactivated residual block whose parts write straight into each other's padded maps."""
+
+    def __init__(self, block: PreactivatedBlock) -> None:
+        super().__init__()
+        self.enter = NormRelu(block.enter[0])
+        self.first = WinogradConv(block.first[0], relu=True)
+        self.second = WinogradConv(block.second)
+
+    def forward(self, features: Tensor) -> Tensor:
+        _, _, height, width = features.shape
+        inside = (slice(None), slice(1, height + 1), slice(1, width + 1))
+        entered = whole_tiles(features)
+        place = entered[inside].permute(0, 3, 1, 2)
+        torch.addcmul(self.enter.shift, features, self.enter.scale, out=place).relu_()
+        between = whole_tiles(features)
+        self.first.of_padded(entered, between[:, 1:-1, 1:-1])
+        del entered, place  # as large as all the rest
+        between[:, height + 1 :] = 0  # what the last tiles made beyond the border
+        between[:, :, width + 1 :] = 0
+        result = self.second.of_padded(between)[:, :height, :width].permute(0, 3, 1, 2)
+        result += features
+        return result  # (B, C, H, W)
+
+
 def accelerated(network: nn.Module, dtype: torch.dtype = torch.float32) -> nn.Module:
     """A copy of an eval network for inference on a processor.
 
@@ -63,7 +88,8 @@ def accelerated(network: nn.Module, dtype: torch.dtype = torch.float32) -> nn.Mo
             network's `winograd_in_half` says that little is lost; its `full_precision` parts stay in float32.
 
     Returns:
-        A network of the same class. Its results are float32 where the network's are.
+        A network of the same class that shares no tensor with the other. Its results are float32 where the network's
+        are.
     """
     memo = {id(value): value for value in (*network.parameters(), *network.buffers())}  # share, do not copy
     quick = fold_batch_norms(copy.deepcopy(network, memo))
@@ -85,6 +111,8 @@ def accelerated(network: nn.Module, dtype: torch.dtype = torch.float32) -> nn.Mo
 def _converted(value: Tensor, dtype: torch.dtype) -> Tensor:
     layout = torch.channels_last if value.ndim == 4 else torch.preserve_format
     made = value.detach().to(dtype if value.is_floating_point() else value.dtype, memory_format=layout)
+    if made.data_ptr() == value.data_ptr():
+        made = made.clone()  # else a mapped file would stay in memory for a few tensors of it
     return nn.Parameter(made, requires_grad=False) if isinstance(value, nn.Parameter) else made
 
 
@@ -101,6 +129,8 @@ def _replace(network: nn.Module, dtype_of: Callable[[str], torch.dtype], prefix:
 
 
 def _substitute(module: nn.Module, dtype: torch.dtype) -> nn.Module:
+    if isinstance(module, PreactivatedBlock) and _suits_winograd(module.second) and dtype == torch.float32:
+        return WinogradBlock(module)
     if isinstance(module, UpBlock):
         return EnlargedConv(module.conv[0], relu=True)
     if isinstance(module, nn.Sequential) and [type(part) for part in module] == [nn.BatchNorm2d, nn.ReLU]:

@@ -128,7 +128,7 @@ class ATVGnetFrames(nn.Module):
 
     def encode(self, image: Tensor, example: Tensor) -> tuple[Tensor, ...]:
         """What every frame needs of the picture (1, 3, 128, 128) in -1..1 and the example landmark (1, 136)."""
-        fine = self.fine(image)
+        fine = self.fine(image.to(self.points[0].weight.dtype))
         coarse = self.coarse(fine)
         shape = self.shape(self._drawn(example))
         return image, fine, coarse, shape, self.shape_features(shape)
@@ -154,7 +154,7 @@ class ATVGnetFrames(nn.Module):
         base = self.base(torch.lerp(fine.expand(count, -1, -1, -1), moved, gate))
         painted = self.paint(base).float()
         colour, attention = painted[:, :3].tanh(), painted[:, 3:].sigmoid()
-        return torch.lerp(image.float(), colour, attention), attention, colour, gate
+        return torch.lerp(image.float(), colour, attention), attention, colour, gate.float()
 
     def forward(self, image: Tensor, landmarks: Tensor, example: Tensor, piece: int = 16) -> tuple[Tensor, ...]:
         """All frames of one video, as `frames` returns them; `piece` at a time, which changes nothing else."""
@@ -163,4 +163,4 @@ class ATVGnetFrames(nn.Module):
         return tuple(torch.cat(kind) for kind in zip(*parts, strict=True))
 
     def _drawn(self, landmarks: Tensor) -> Tensor:
-        return self.points(landmarks).view(-1, 1, 8, 8)
+        return self.points(landmarks.to(self.points[0].weight.dtype)).view(-1, 1, 8, 8)

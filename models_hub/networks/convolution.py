@@ -10,6 +10,7 @@
 All work on maps (B, C, H, W) in channels-last layout.
 """
 
+import threading
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -72,46 +73,67 @@ class WinogradConv(nn.Module):
     def __init__(self, conv: nn.Conv2d, relu: bool = False) -> None:
         super().__init__()
         self.relu = relu
-        self.register_buffer("weight", transformed_kernel(conv.weight.detach()))  # (36, out, in)
+        self.channels = conv.out_channels, conv.in_channels
+        self.register_buffer("taps", kernel_taps(conv.weight.detach()))  # (9, out in)
         self.register_buffer("bias", None if conv.bias is None else conv.bias.detach())
 
     def forward(self, maps: Tensor) -> Tensor:
-        batch, channels, height, width = maps.shape
-        rows, columns = -(-height // 4), -(-width // 4)
-        padded = maps.new_zeros(batch, 4 * rows + 2, 4 * columns + 2, channels)
+        _, _, height, width = maps.shape
+        padded = whole_tiles(maps)
         padded[:, 1 : height + 1, 1 : width + 1] = maps.permute(0, 2, 3, 1)
         return self.of_padded(padded)[:, :height, :width].permute(0, 3, 1, 2)
 
-    def of_padded(self, padded: Tensor) -> Tensor:
-        """Whole tiles (B, H, W, out) of padded maps (B, H + 2, W + 2, in); H and W are multiples of four."""
+    def of_padded(self, padded: Tensor, target: Tensor | None = None) -> Tensor:
+        """Whole tiles (B, H, W, out) of padded maps (B, H + 2, W + 2, in); H and W are multiples of four.
+
+        Written into `target` if it is given, which may be the inside of other padded maps.
+        """
         batch, height, width, _ = padded.shape
         rows, columns = height // 4, width // 4
-        outputs = self.weight.shape[1]
-        result = padded.new_empty(batch, rows, 4, columns, 4, outputs)
+        if target is None:
+            target = padded.new_empty(batch, 4 * rows, 4 * columns, self.channels[0])
+        kernel = transformed_kernel(self.taps, *self.channels)
+        result = target.unflatten(1, (rows, 4)).unflatten(3, (columns, 4))
         pictures = max(1, TILES // (rows * columns))
         step = max(1, TILES // columns)
         for start in range(0, batch, pictures):
             for first in range(0, rows, step):
                 strip = padded[start : start + pictures, 4 * first : 4 * min(first + step, rows) + 2]
                 tiles = tile_transform(strip)
-                products = [linear(values, weight) for values, weight in zip(tiles, self.weight, strict=True)]
+                products = [linear(values, weight) for values, weight in zip(tiles, kernel, strict=True)]
                 output_transform(products, result[start : start + pictures, first : first + step])
-        result = result.view(batch, 4 * rows, 4 * columns, outputs)
         if self.bias is not None:
-            result += self.bias
-        return result.relu_() if self.relu else result
+            target += self.bias
+        return target.relu_() if self.relu else target
 
 
-def transformed_kernel(weight: Tensor) -> Tensor:
-    """3x3 kernels (out, in, 3, 3) for `WinogradConv`, (36, out, in)."""
-    one_side = torch.tensor(KERNEL_TRANSFORM, dtype=torch.float64, device=weight.device)
-    transform = torch.kron(one_side, one_side).T.contiguous()  # (9, 36)
-    outputs, inputs = weight.shape[:2]
-    made = weight.new_empty(36, outputs, inputs)
-    for first in range(0, outputs, 32):  # float64 of all at once would be a needless peak of memory
-        part = weight[first : first + 32].double().reshape(-1, 9) @ transform
-        made[:, first : first + 32] = part.T.view(36, -1, inputs)
-    return made
+def whole_tiles(maps: Tensor, channels: int | None = None) -> Tensor:
+    """Zeros (B, 4 r + 2, 4 c + 2, C): room for maps (B, C, H, W) with a border, rounded up to tiles of four."""
+    batch, own, height, width = maps.shape
+    return maps.new_zeros(batch, 4 * -(-height // 4) + 2, 4 * -(-width // 4) + 2, channels or own)
+
+
+def kernel_taps(weight: Tensor) -> Tensor:
+    """3x3 kernels (out, in, 3, 3) as (9, out in), for `transformed_kernel`."""
+    return weight.flatten(2).permute(2, 0, 1).flatten(1).contiguous()
+
+
+_room = threading.local()
+
+
+def transformed_kernel(taps: Tensor, outputs: int, inputs: int) -> Tensor:
+    """Kernels (9, out in) in Winograd's domain, (36, out, in).
+
+    Made anew for every use, in the same place: four times as large as the kernel, all of them at once would cost more
+    memory than their few milliseconds are worth. So it is valid until the next call in this thread.
+    """
+    rooms = _room.__dict__
+    size, key = 36 * outputs * inputs, str(taps.dtype)
+    if key not in rooms or len(rooms[key]) < size:
+        rooms[key] = taps.new_empty(size)
+    one_side = torch.tensor(KERNEL_TRANSFORM, dtype=taps.dtype)
+    made = torch.mm(torch.kron(one_side, one_side), taps, out=rooms[key][:size].view(36, outputs * inputs))
+    return made.view(36, outputs, inputs)
 
 
 def _combine(pieces: Sequence[Tensor], results: Sequence[Tensor]) -> None:

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .convolution import WinogradConv, linear, output_transform, tile_transform
+from .convolution import kernel_taps, linear, output_transform, tile_transform, transformed_kernel
 
 SHARPNESS = 1 / 4
 """The attention's logits are multiplied by this (the published network's choice, not 1/sqrt(width))."""
@@ -103,11 +103,11 @@ class MCNetMemory(nn.Module):
         mixture = (self.mixing(pooled) / MIXING_TEMPERATURE).softmax(dim=-1)  # (B, scales, experts)
         results = [[] for _ in warped]
         for frame in range(len(pooled)):
-            kernels = (mixture[frame] @ self.experts.flatten(1)).view(len(warped), -1, 3, 3, self.bank.shape[0])
-            kernels = kernels.permute(0, 1, 4, 2, 3)  # (scales, 2 width, width, 3, 3)
             biases = mixture[frame] @ self.experts_bias
             for scale, maps in enumerate(warped):
-                both = F.conv2d(memory[frame, scale, None], kernels[scale], biases[scale], padding=1).relu_()
+                kernels = (mixture[frame, scale] @ self.experts.flatten(1)).view(-1, 3, 3, self.bank.shape[0])
+                kernels = kernels.permute(0, 3, 1, 2)  # (2 width, width, 3, 3), 19 MB
+                both = F.conv2d(memory[frame, scale, None], kernels, biases[scale], padding=1).relu_()
                 keys, values = both[0].flatten(1).T.chunk(2, dim=1)  # (cells, width) each
                 results[scale].append(self.attend(maps[frame], keys.contiguous(), values, scale, piece))
         return [self.norm_relu(torch.cat(maps), scale) for scale, maps in enumerate(results)]
@@ -142,16 +142,15 @@ class MCNetMemory(nn.Module):
         query, query_bias, direct, direct_bias, project, project_bias = weights
         # diff_conv(feat - A V) = diff_conv(feat) - A (V diff_conv'): on 1024 cells instead of all places.
         answers = linear(-self.difference.weight, values)  # (width, cells)
-        places = maps.flatten(1).T  # (s s, c)
-        found = []
-        for part in places.contiguous().split(piece):
+        places = maps.flatten(1).T.contiguous()  # (s s, c)
+        whole = places.new_empty(len(places), len(values[0]))  # (s s, width), in place, for it is the largest of all
+        for part, found in zip(places.split(piece), whole.split(piece), strict=True):
             logits = linear(linear(part, query, query_bias, relu=True), keys)  # (piece, cells)
             missing = linear(logits.softmax(dim=-1), answers)
             missing += linear(part, direct, direct_bias)
-            found.append(missing.relu_().add_(linear(part, project, project_bias)))
-        whole = torch.cat(found).view(1, height, width, -1).permute(0, 3, 1, 2)
-        merge = self.merge[scale]
-        return F.conv2d(whole, merge.weight, padding=1)  # the norm removes any bias
+            found.copy_(missing.relu_().add_(linear(part, project, project_bias)))
+        whole = whole.view(1, height, width, -1).permute(0, 3, 1, 2)
+        return F.conv2d(whole, self.merge[scale].weight, padding=1)  # the norm removes any bias
 
     def norm_relu(self, maps: Tensor, scale: int) -> Tensor:
         """Instance norm and ReLU, (B, c, s, s)."""
@@ -167,7 +166,7 @@ class PreparedMemory:
         ]
         weight = memory.condition.weight
         self.energy = weight.square().sum((2, 3))
-        self.kernel = WinogradConv(memory.condition).weight
+        self.taps = kernel_taps(weight)
         self.size = memory.bank.shape[-1]
         self.tiles = tile_transform(F.pad(memory.bank.permute(1, 2, 0), (0, 0, 1, 1, 1, 1))[None])  # (36, tiles, width)
 
@@ -175,9 +174,10 @@ class PreparedMemory:
         """The bank with its channels scaled by style (N, width), convolved: (N, width, size, size)."""
         count, width = style.shape
         cells = self.size // 4
+        kernel = transformed_kernel(self.taps, len(self.energy), width)
         products = [
             linear((tiles * style[:, None]).flatten(0, 1), kernel)
-            for tiles, kernel in zip(self.tiles, self.kernel, strict=True)
+            for tiles, kernel in zip(self.tiles, kernel, strict=True)
         ]
         result = style.new_empty(count, cells, 4, cells, 4, width)
         output_transform(products, result)

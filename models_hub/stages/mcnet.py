@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InputError
+from ..loading import map_anew
 from ..networks.acceleration import accelerated
 from ..networks.blocks import resize, sample
 from ..networks.density import cell_centres
@@ -34,6 +35,7 @@ def placed(network: nn.Module, run: Runtime, dtype: torch.dtype = torch.float32)
     forms = _quick.setdefault(network, {})
     if dtype not in forms:
         forms[dtype] = accelerated(network, dtype)
+        map_anew(network)
     return forms[dtype]
 
 
