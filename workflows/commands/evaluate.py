@@ -16,7 +16,7 @@ EXAMPLES = """examples:
 DIR holds manifest.csv, clips/, pictures/ and pictures.csv. Contact sheets are written to --output."""
 
 PARTS = ("faces", "speech", "reenactment", "appearance", "talking", "outside", "sync")
-OPTIONAL = ("fine_tune",)  # takes minutes for each person: only when it is named
+OPTIONAL = ("critics", "fine_tune")  # the latter takes minutes for each person: only when they are named
 
 REQUIRED = {
     "face_found": (0.95, "at least"),
@@ -108,6 +108,10 @@ def _measure(part: str, people: tuple[str, ...] = ()) -> Callable[..., dict[str,
             from ...models_hub.evaluation.sync import evaluate_sync
 
             return lambda data, split, _output, progress: evaluate_sync(data, split, progress)
+        case "critics":
+            from ...models_hub.evaluation.critics import evaluate_critics
+
+            return lambda data, split, _output, progress: evaluate_critics(data, split, progress)
         case "fine_tune":
             from ...models_hub.evaluation.fine_tune import evaluate_fine_tune
 
