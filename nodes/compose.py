@@ -63,6 +63,7 @@ class ArticulateCompose(io.ComfyNode):
                 ),
             ],
             outputs=[io.Video.Output("video", tooltip="The talking video; link it to Save Video.")],
+            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
@@ -71,4 +72,5 @@ class ArticulateCompose(io.ComfyNode):
         voice = sound(audio) if audio is not None else None
         if video is not None:
             check_below(video, frames.fps)
-        return io.NodeOutput(StreamedVideo(frames, voice, mode, feather, colour_match, below=video))
+        settings = (frames, voice, mode, feather, colour_match)
+        return io.NodeOutput(StreamedVideo(*settings, below=video, maker=cls.hidden.unique_id))

@@ -44,7 +44,7 @@ __all__ = [
 ]
 
 
-def host_progress(total: int, node_id: str | None = None) -> Progress:
+def host_progress(total: int, node_id: str | None = None, shown_on: str | None = None) -> Progress:
     """A progress callback for the running node; it is also the place where a run can be cancelled.
 
     Call it with (done, in all), or with a third argument, a frame (H, W, 3) in 0..1, which ComfyUI shows live.
@@ -52,19 +52,27 @@ def host_progress(total: int, node_id: str | None = None) -> Progress:
     Args:
         total: steps in all, usually frames; a later call may correct it.
         node_id: the node whose bar moves; None means the one that is executing.
+        shown_on: a node that shows the frames in its place, and moves its bar with it.
     """
-    return _comfyui_progress(total, node_id) if INSIDE_COMFYUI else _terminal_progress(total)
+    return _comfyui_progress(total, node_id, shown_on) if INSIDE_COMFYUI else _terminal_progress(total)
 
 
-def _comfyui_progress(total: int, node_id: str | None) -> Progress:
+def _comfyui_progress(total: int, node_id: str | None, shown_on: str | None) -> Progress:
     from comfy.model_management import throw_exception_if_processing_interrupted
     from comfy.utils import ProgressBar
+    from comfy_execution.progress import get_progress_state
 
     bar = ProgressBar(total, node_id=node_id)
+    canvas = ProgressBar(total, node_id=shown_on) if shown_on else None
 
     def progress(done: int, in_all: int, frame: torch.Tensor | None = None) -> None:
         throw_exception_if_processing_interrupted()
-        bar.update_absolute(done, in_all, None if frame is None else ("JPEG", _as_pillow(frame), 512))
+        picture = None if frame is None else ("JPEG", _as_pillow(frame), 512)
+        if canvas is not None:
+            canvas.update_absolute(done, in_all, picture)
+            if done >= in_all:
+                get_progress_state().finish_progress(shown_on)
+        bar.update_absolute(done, in_all, picture if canvas is None else None)
 
     return progress
 

@@ -47,6 +47,8 @@ class StreamedVideo(VideoInput):
         mode, feather, colour_match: as for `compose_frames`.
         first, last: the part of the stream that is shown, as in a slice.
         below: a video of the same picture that the face is pasted into, from its first frame on.
+        maker: id of the node that made this, which shows its frames while they are rendered; a node that saves
+            videos would take such pictures for the video that it has saved.
     """
 
     stream: Stream
@@ -57,6 +59,7 @@ class StreamedVideo(VideoInput):
     first: int = 0
     last: int | None = None
     below: Any = None
+    maker: str | None = None
 
     def frames(self, dtype: torch.dtype = torch.float32) -> Iterator[Tensor]:
         """The frames in order, (n, H, W, 3): float32 in 0..1, or uint8 for encoders."""
@@ -100,7 +103,7 @@ class StreamedVideo(VideoInput):
     def get_components(self) -> VideoComponents:
         count = self.get_frame_count()
         width, height = self.get_dimensions()
-        progress = host_progress(count)
+        progress = host_progress(count, shown_on=self.maker)
         images = torch.empty(count, height, width, 3, device=intermediate_device())
         done = 0
         for frames in self.frames():
@@ -129,7 +132,7 @@ class StreamedVideo(VideoInput):
             self._convert_to(path, format, codec, metadata, {k: v for k, v in given.items() if v is not None})
             return
         count = self.get_frame_count()
-        report = host_progress(count)
+        report = host_progress(count, shown_on=self.maker)
 
         def frames() -> Iterator[Tensor]:
             done = 0

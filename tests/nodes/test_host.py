@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -76,6 +77,38 @@ def test_progress_may_come_with_a_frame_and_correct_its_total():
     progress = host.host_progress(1)
     for done in (1, 2, 3):
         progress(done, 3, torch.zeros(4, 4, 3))
+
+
+def test_frames_are_shown_on_the_node_that_makes_them(monkeypatch):
+    """A node that saves a video would take a live picture for the video that it has saved."""
+    sent = []
+
+    class ProgressBar:
+        def __init__(self, total, node_id=None):
+            self.node_id = node_id
+
+        def update_absolute(self, done, total, preview=None):
+            sent.append((self.node_id, done, total, preview is not None))
+
+    modules = {
+        "comfy.model_management": {"throw_exception_if_processing_interrupted": lambda: None},
+        "comfy.utils": {"ProgressBar": ProgressBar},
+        "comfy_execution.progress": {
+            "get_progress_state": lambda: SimpleNamespace(finish_progress=lambda node: sent.append((node, "finished")))
+        },
+    }
+    for name, content in modules.items():
+        monkeypatch.setitem(sys.modules, name.split(".")[0], SimpleNamespace())
+        monkeypatch.setitem(sys.modules, name, SimpleNamespace(**content))
+    monkeypatch.setattr(host, "INSIDE_COMFYUI", True)
+    frame = torch.zeros(4, 4, 3)
+    host.host_progress(2)(1, 2, frame)
+    assert sent == [(None, 1, 2, True)]
+    sent.clear()
+    progress = host.host_progress(2, shown_on="9")
+    progress(1, 2, frame)
+    progress(2, 2, frame)
+    assert sent == [("9", 1, 2, True), (None, 1, 2, False), ("9", 2, 2, True), ("9", "finished"), (None, 2, 2, False)]
 
 
 def test_a_users_weights_join_the_embedded_ones(tmp_path, monkeypatch):
