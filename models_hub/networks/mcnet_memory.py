@@ -144,11 +144,12 @@ class MCNetMemory(nn.Module):
         answers = linear(-self.difference.weight, values)  # (width, cells)
         places = maps.flatten(1).T.contiguous()  # (s s, c)
         whole = places.new_empty(len(places), len(values[0]))  # (s s, width), in place, for it is the largest of all
-        for part, found in zip(places.split(piece), whole.split(piece), strict=True):
+        for start in range(0, len(places), piece):
+            part = places[start : start + piece]
             logits = linear(linear(part, query, query_bias, relu=True), keys)  # (piece, cells)
             missing = linear(logits.softmax(dim=-1), answers)
             missing += linear(part, direct, direct_bias)
-            found.copy_(missing.relu_().add_(linear(part, project, project_bias)))
+            whole[start : start + piece] = missing.relu_() + linear(part, project, project_bias)
         whole = whole.view(1, height, width, -1).permute(0, 3, 1, 2)
         return F.conv2d(whole, self.merge[scale].weight, padding=1)  # the norm removes any bias
 
