@@ -92,7 +92,7 @@ class Loop:
         judge: Callable[[int], None] | None = None,
         watch: Callable[[int], None] | None = None,
     ) -> LoopState:
-        """Take all steps that are left. Ctrl-C waits for the end of a step and saves first.
+        """Take all steps that are left. Ctrl-C and SIGTERM wait for the end of a step and save first.
 
         Args:
             steps: in all.
@@ -239,19 +239,24 @@ def same_chance(seed: int, step: int) -> torch.Generator:
 
 @contextmanager
 def _interrupts() -> Iterator[list[int]]:
-    """A list that gets an entry at the first Ctrl-C; the second one is as ever."""
+    """A list that gets an entry at the first Ctrl-C (or polite kill); the second one is as ever."""
     seen: list[int] = []
     if threading.current_thread() is not threading.main_thread():  # hosts run nodes in a thread, and cancel otherwise
         yield seen
         return
-    before = signal.getsignal(signal.SIGINT)
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
     def first(number: int, _frame: Any) -> None:
         seen.append(number)
-        signal.signal(signal.SIGINT, before)
+        restore()
 
-    signal.signal(signal.SIGINT, first)
+    for number in before:
+        signal.signal(number, first)
     try:
         yield seen
     finally:
-        signal.signal(signal.SIGINT, before)
+        restore()

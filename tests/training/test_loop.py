@@ -67,17 +67,18 @@ def test_steps_that_are_not_finite_change_nothing_and_are_counted(tmp_path, monk
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals")
-def test_ctrl_c_waits_for_the_step_and_saves(tmp_path):
-    tiny, before = Tiny(tmp_path, save_every=100), signal.getsignal(signal.SIGINT)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_waits_for_the_step_and_saves(tmp_path, number):
+    tiny, before = Tiny(tmp_path, save_every=100), signal.getsignal(number)
 
     def take(step):
         if step == 1:
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), number)
         return tiny.take(step)
 
     with pytest.raises(KeyboardInterrupt):
         tiny.loop.run(9, take)
-    assert signal.getsignal(signal.SIGINT) is before
+    assert signal.getsignal(number) is before
     assert Tiny(tmp_path, resume=True).loop.state.step == 2
 
 

@@ -128,3 +128,18 @@ def test_a_preset_is_the_training_of_that_name(monkeypatch, tmp_path):
         [options] = seen
         assert (options.data, options.output, options.seed) == (tmp_path, tmp_path / "out", 3)
         assert options.install and (name == "face_code" or (options.steps, options.resume) == (7, True))
+
+
+def test_a_cancelled_tuning_says_how_it_goes_on(footage_file, tmp_path, capsys, monkeypatch):
+    from articulate.workflows.commands import finetune
+
+    def cancel(done, in_all, preview):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(finetune, "_bar", lambda steps: cancel)
+    command = small(footage_file, "-o", tmp_path / "ann.safetensors", "--parts", "generator")
+    command.remove("--quiet")
+    assert main(command) == 130
+    assert "--resume goes on" in capsys.readouterr().err
+    assert (tmp_path / "ann.fit" / "checkpoint.pt").exists() and not (tmp_path / "ann.safetensors").exists()
+    assert main(command) == 1 and "unfinished tuning" in capsys.readouterr().err

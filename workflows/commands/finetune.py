@@ -3,6 +3,8 @@
 import argparse
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -137,7 +139,7 @@ def run(arguments: argparse.Namespace) -> int:
         torch.set_num_threads(arguments.threads)
     portrait = locate_face(read_picture(arguments.portrait)) if arguments.portrait else None
     quiet = arguments.quiet or helper
-    with executing(Execution(quiet=quiet, node_title="Tuning")):
+    with executing(Execution(quiet=quiet, node_title="Tuning")), _said_when_cancelled(folder, quiet):
         result = fine_tune(
             open_footage(arguments.footage),
             output_files(arguments.output, parts),
@@ -205,6 +207,17 @@ def train_preset(arguments: argparse.Namespace) -> int:
         name, equals, value = option.partition("=")
         options += [f"--{name.lstrip('-')}"] + ([value] if equals else [])
     return train(arguments.preset, options)
+
+
+@contextmanager
+def _said_when_cancelled(folder: Path, quiet: bool) -> Iterator[None]:
+    """Say how a cancelled tuning goes on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if (folder / "checkpoint.pt").exists() and not quiet:
+            print(f"What was learned is kept in {folder}; --resume goes on from there.", file=sys.stderr)
+        raise
 
 
 def _bar(steps: int) -> Any:
