@@ -105,6 +105,10 @@ def accelerated(network: nn.Module, dtype: torch.dtype = torch.float32) -> nn.Mo
     for module in quick.modules():
         if isinstance(module, MCNetMemory):
             prepare(module)
+    for path in getattr(network, "kernels_kept", ()) if dtype == torch.float32 else robust:
+        for module in quick.get_submodule(path).modules():
+            if isinstance(module, WinogradConv):
+                module.keep_kernel()
     return quick.eval().requires_grad_(False)
 
 

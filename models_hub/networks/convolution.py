@@ -76,6 +76,11 @@ class WinogradConv(nn.Module):
         self.channels = conv.out_channels, conv.in_channels
         self.register_buffer("taps", kernel_taps(conv.weight.detach()))  # (9, out in)
         self.register_buffer("bias", None if conv.bias is None else conv.bias.detach())
+        self.register_buffer("kernel", None)  # (36, out, in) if it is kept
+
+    def keep_kernel(self) -> None:
+        """Keep the transformed kernel, which saves its transform and costs four times the memory."""
+        self.kernel, self.taps = transformed_kernel(self.taps, *self.channels).clone(), None
 
     def forward(self, maps: Tensor) -> Tensor:
         _, _, height, width = maps.shape
@@ -89,22 +94,28 @@ class WinogradConv(nn.Module):
         Written into `target` if it is given, which may be the inside of other padded maps.
         """
         batch, height, width, _ = padded.shape
-        rows, columns = height // 4, width // 4
         if target is None:
-            target = padded.new_empty(batch, 4 * rows, 4 * columns, self.channels[0])
-        kernel = transformed_kernel(self.taps, *self.channels)
-        result = target.unflatten(1, (rows, 4)).unflatten(3, (columns, 4))
-        pictures = max(1, TILES // (rows * columns))
-        step = max(1, TILES // columns)
-        for start in range(0, batch, pictures):
-            for first in range(0, rows, step):
-                strip = padded[start : start + pictures, 4 * first : 4 * min(first + step, rows) + 2]
-                tiles = tile_transform(strip)
-                products = [linear(values, weight) for values, weight in zip(tiles, kernel, strict=True)]
-                output_transform(products, result[start : start + pictures, first : first + step])
+            target = padded.new_empty(batch, height - 2, width - 2, self.channels[0])
+        kernel = transformed_kernel(self.taps, *self.channels) if self.kernel is None else self.kernel
+        winograd(padded, kernel, target)
         if self.bias is not None:
             target += self.bias
         return target.relu_() if self.relu else target
+
+
+def winograd(padded: Tensor, kernel: Tensor, target: Tensor) -> None:
+    """Convolve padded maps (B, 4 r + 2, 4 c + 2, in) with a transformed kernel into `target` (B, 4 r, 4 c, out)."""
+    batch, height, width, _ = target.shape
+    rows, columns = height // 4, width // 4
+    result = target.unflatten(1, (rows, 4)).unflatten(3, (columns, 4))
+    pictures = max(1, TILES // (rows * columns))
+    step = max(1, TILES // columns)
+    for start in range(0, batch, pictures):
+        for first in range(0, rows, step):
+            strip = padded[start : start + pictures, 4 * first : 4 * min(first + step, rows) + 2]
+            tiles = tile_transform(strip)
+            products = [linear(values, weight) for values, weight in zip(tiles, kernel, strict=True)]
+            output_transform(products, result[start : start + pictures, first : first + step])
 
 
 def whole_tiles(maps: Tensor, channels: int | None = None) -> Tensor:
@@ -124,8 +135,8 @@ _room = threading.local()
 def transformed_kernel(taps: Tensor, outputs: int, inputs: int) -> Tensor:
     """Kernels (9, out in) in Winograd's domain, (36, out, in).
 
-    Made anew for every use, in the same place: four times as large as the kernel, all of them at once would cost more
-    memory than their few milliseconds are worth. So it is valid until the next call in this thread.
+    Mostly made anew for every use, in the same place: four times as large as the kernels, all of them at once would
+    cost more memory than their milliseconds are worth. So it is valid until the next call in this thread.
     """
     rooms = _room.__dict__
     size, key = 36 * outputs * inputs, str(taps.dtype)

@@ -18,7 +18,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .convolution import kernel_taps, linear, output_transform, tile_transform, transformed_kernel
+from .convolution import (
+    kernel_taps,
+    linear,
+    output_transform,
+    tile_transform,
+    transformed_kernel,
+    whole_tiles,
+    winograd,
+)
 
 SHARPNESS = 1 / 4
 """The attention's logits are multiplied by this (the published network's choice, not 1/sqrt(width))."""
@@ -26,8 +34,8 @@ SHARPNESS = 1 / 4
 MIXING_TEMPERATURE = 34.0
 LEAK = 0.2
 GAIN = math.sqrt(2)
-PIECE = 512
-"""Places of the picture that attend at once: logits of 2 MB, which stay in the cache."""
+PIECE = 1024
+"""Places of the picture that attend at once: logits of 4 MB, which stay in the cache."""
 
 
 class MCNetMemory(nn.Module):
@@ -103,13 +111,9 @@ class MCNetMemory(nn.Module):
         mixture = (self.mixing(pooled) / MIXING_TEMPERATURE).softmax(dim=-1)  # (B, scales, experts)
         results = [[] for _ in warped]
         for frame in range(len(pooled)):
-            biases = mixture[frame] @ self.experts_bias
             for scale, maps in enumerate(warped):
-                kernels = (mixture[frame, scale] @ self.experts.flatten(1)).view(-1, 3, 3, self.bank.shape[0])
-                kernels = kernels.permute(0, 3, 1, 2)  # (2 width, width, 3, 3), 19 MB
-                both = F.conv2d(memory[frame, scale, None], kernels, biases[scale], padding=1).relu_()
-                keys, values = both[0].flatten(1).T.chunk(2, dim=1)  # (cells, width) each
-                results[scale].append(self.attend(maps[frame], keys.contiguous(), values, scale, piece))
+                keys, values = self.keys_values(memory[frame, scale, None], mixture[frame, scale])
+                results[scale].append(self.attend(maps[frame], keys, values, scale, piece))
         return [self.norm_relu(torch.cat(maps), scale) for scale, maps in enumerate(results)]
 
     def conditioned(self, pooled: Tensor, source_values: Tensor) -> Tensor:
@@ -128,6 +132,20 @@ class MCNetMemory(nn.Module):
             memory = memory + self.noise * torch.randn_like(memory[:, :1])
         memory = GAIN * F.leaky_relu(memory + self.condition.bias[:, None, None], LEAK)
         return memory.unflatten(0, (batch, scales))
+
+    def keys_values(self, memory: Tensor, mixture: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys and values, (cells, width) each, of one conditioned memory (1, width, size, size).
+
+        `mixture` (experts,) says how much of each expert's kernel is in the convolution that makes them.
+        """
+        bias = mixture @ self.experts_bias
+        if self.prepared is not None and self.prepared.experts is not None:
+            both = self.prepared.mixed(memory, mixture, bias).relu_()
+        else:
+            kernel = (mixture @ self.experts.flatten(1)).view(-1, 3, 3, self.bank.shape[0]).permute(0, 3, 1, 2)
+            both = F.conv2d(memory, kernel, bias, padding=1).relu_()[0].flatten(1).T
+        keys, values = both.chunk(2, dim=1)
+        return keys.contiguous(), values
 
     def attend(self, maps: Tensor, keys: Tensor, values: Tensor, scale: int, piece: int = PIECE) -> Tensor:
         """What one frame (c, s, s) finds in the memory, merged: (1, c, s, s), before the norm.
@@ -168,8 +186,21 @@ class PreparedMemory:
         weight = memory.condition.weight
         self.energy = weight.square().sum((2, 3))
         self.taps = kernel_taps(weight)
+        self.experts: Tensor | None = None
+        if weight.dtype == torch.float32:  # in half precision the transform loses too many digits
+            kernels = memory.experts.unflatten(2, (9, -1))  # (experts, out, 9, in)
+            self.experts = kernels.transpose(1, 2).flatten(1).contiguous()  # (experts, 9 out in)
         self.size = memory.bank.shape[-1]
         self.tiles = tile_transform(F.pad(memory.bank.permute(1, 2, 0), (0, 0, 1, 1, 1, 1))[None])  # (36, tiles, width)
+
+    def mixed(self, memory: Tensor, mixture: Tensor, bias: Tensor) -> Tensor:
+        """A memory (1, width, size, size) convolved with a mixture of the experts: (cells, out)."""
+        taps = (mixture @ self.experts).view(9, -1)
+        padded = whole_tiles(memory)
+        padded[:, 1:-1, 1:-1] = memory.permute(0, 2, 3, 1)
+        result = memory.new_empty(1, self.size, self.size, len(bias))
+        winograd(padded, transformed_kernel(taps, len(bias), memory.shape[1]), result)
+        return result.view(-1, len(bias)).add_(bias)
 
     def modulated(self, style: Tensor) -> Tensor:
         """The bank with its channels scaled by style (N, width), convolved: (N, width, size, size)."""
@@ -188,3 +219,5 @@ class PreparedMemory:
 def prepare(memory: MCNetMemory) -> None:
     """Make a memory ready for inference on a processor, in place."""
     memory.prepared = PreparedMemory(memory)
+    if memory.prepared.experts is not None:
+        memory.experts = nn.Parameter(memory.experts.new_empty(0), requires_grad=False)  # 75 MB that are kept already
