@@ -70,3 +70,50 @@ def footage_file(talking_take, tmp_path_factory):
     seconds = len(talking_take) / 25
     write_video(path, iter(talking_take.frames.split(8)), 25, (sound[:, : round(seconds * rate)], rate))
     return path
+
+
+@pytest.fixture(scope="session")
+def mcnet_checkpoint(tmp_path_factory):
+    """A file as MCNet's authors publish it, small and random: names with `module.`, an optimiser, counters."""
+    import published_mcnet
+
+    content = {"epoch": 99, "optimizer_generator": {"state": {}, "param_groups": []}, "discriminator": {}}
+    for network, state in published_mcnet.random_states(5).items():
+        content[network] = {f"module.{name}": value for name, value in state.items()}
+    content["generator"]["module.first.norm.num_batches_tracked"] = torch.tensor(7)
+    path = tmp_path_factory.mktemp("mcnet") / "final-checkpoint.pth.tar"
+    torch.save(content, path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def mcnet_files(mcnet_checkpoint):
+    """Folder of the three weights files made of it."""
+    from articulate.models_hub.converters.mcnet import convert_mcnet
+
+    folder = mcnet_checkpoint.with_name("converted")
+    convert_mcnet(mcnet_checkpoint, folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def atvgnet_checkpoints(tmp_path_factory):
+    """Folder with at.pth, vg.pth and basics/ as ATVGnet's authors publish them, random."""
+    import published_atvgnet
+
+    folder = tmp_path_factory.mktemp("atvgnet")
+    for network, state in published_atvgnet.random_states(6).items():
+        torch.save(state, folder / f"{network}.pth")
+    (folder / "basics").mkdir()
+    published_atvgnet.basics(folder / "basics")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def atvgnet_files(atvgnet_checkpoints):
+    """Folder of the two weights files made of them."""
+    from articulate.models_hub.converters.atvgnet import convert_atvgnet
+
+    source, folder = atvgnet_checkpoints, atvgnet_checkpoints / "converted"
+    convert_atvgnet(source / "at.pth", source / "vg.pth", source / "basics", folder)
+    return folder

@@ -37,16 +37,20 @@ def read_checkpoint(path: str | Path) -> tuple[dict[str, Any], str]:
     except pickle.UnpicklingError as error:
         raise WeightsError(
             f"{path} holds more than tensors, and unpickling that could run any code, so it was not read "
-            f"({str(error).splitlines()[0][:200]}). Get the checkpoint from its authors."
+            f"({_first_line(error)}). Get the checkpoint from its authors."
         ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, BadZipFile) as error:
+    except (RuntimeError, EOFError, OSError, ValueError, LookupError, AttributeError, BadZipFile) as error:
         raise WeightsError(
-            f"{path} cannot be read as a PyTorch checkpoint ({str(error).splitlines()[0][:200]}); it may be cut short. "
+            f"{path} cannot be read as a PyTorch checkpoint ({_first_line(error)}); it may be cut short. "
             "Fetch it again."
         ) from error
     if not isinstance(content, Mapping):
         raise WeightsError(f"{path} holds a {type(content).__name__}, not a table of tensors; choose a checkpoint.")
     return dict(content), digest
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0][:200]
 
 
 def plain_state(content: Any, what: str) -> State:
