@@ -4,6 +4,8 @@ Exactly the published networks (Chen et al., CVPR 2019); converted checkpoints g
 here are in "network units": five times the Procrustes-standardised shape, 136 numbers x0, y0, x1, y1, ...
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -47,16 +49,23 @@ class ATVGnetLandmarks(nn.Module):
         self.register_buffer("neutral", torch.zeros(136))  # example landmark: a mean shape, mouth closed; plain units
         self.register_buffer("mean_shape", torch.zeros(68, 2))  # centred, of norm 1; what faces are standardised to
 
-    def forward(self, windows: Tensor, example: Tensor, piece: int = 64) -> Tensor:
+    def forward(
+        self, windows: Tensor, example: Tensor, piece: int = 64, progress: Callable[[int, int], None] | None = None
+    ) -> Tensor:
         """Coefficients (B, T, 6), before the demo's exaggeration.
 
         Args:
             windows: (B, T, 28, 12) MFCC.
             example: (B, 6) coefficients of the person's shape.
             piece: windows that are encoded at once; it changes memory and speed, never the result.
+            progress: called after every piece with (windows encoded, windows in all).
         """
         batch, count = windows.shape[:2]
-        parts = [self.features(self.audio(part).flatten(1)) for part in windows.reshape(-1, 1, *WINDOW).split(piece)]
+        parts = []
+        for part in windows.reshape(-1, 1, *WINDOW).split(piece):
+            parts.append(self.features(self.audio(part).flatten(1)))
+            if progress is not None:
+                progress(min(len(parts) * piece, batch * count), batch * count)
         heard = torch.cat(parts).unflatten(0, (batch, count))  # (B, T, 256)
         shape = self.example(example)[:, None].expand(-1, count, -1)
         return self.answer(self.lstm(torch.cat([shape, heard], dim=-1))[0])

@@ -51,7 +51,7 @@ def speech_landmarks(
         sample_rate: samples a second.
         face: the source; it decides place, size and turn of the landmarks.
         weights: of AT-net.
-        progress: told when it is done.
+        progress: told after every 64 frames.
 
     Returns:
         Landmarks in crop units of the face, round(25 * seconds) frames.
@@ -63,9 +63,7 @@ def speech_landmarks(
     samples = mono_16k(waveform, sample_rate)
     network = _network("atvgnet_landmarks", weights, ATVGnetLandmarks)
     total = frame_count(waveform.shape[-1], int(sample_rate), FPS)
-    shapes = predicted_shapes(network, mfcc_windows(samples, total))
-    if progress is not None:
-        progress(total, total)
+    shapes = predicted_shapes(network, mfcc_windows(samples, total), progress)
     return Landmarks(in_crop(shapes, network, face), torch.ones(total, dtype=torch.bool), FPS)
 
 
@@ -94,11 +92,11 @@ def mfcc_windows(samples: Tensor, count: int | None = None) -> Tensor:
     return rows[:needed].unfold(0, WINDOW[0], ROWS).transpose(1, 2)
 
 
-def predicted_shapes(network: ATVGnetLandmarks, windows: Tensor) -> Tensor:
+def predicted_shapes(network: ATVGnetLandmarks, windows: Tensor, progress: Progress | None = None) -> Tensor:
     """Landmarks (T, 136) in network units for MFCC windows (T, 28, 12), exaggerated as in the authors' demo."""
     with torch.inference_mode():
         example = network.project(FACTOR * network.neutral)[None]
-        coefficients = placed(network, Runtime("cpu"))(windows[None], example)[0]
+        coefficients = placed(network, Runtime("cpu"))(windows[None], example, progress=progress)[0]
         return network.expand(coefficients * coefficients.new_tensor(EXAGGERATION))
 
 

@@ -11,7 +11,7 @@ import torch
 from articulate.models_hub.converters.atvgnet import frame_network, landmark_network, read_basics
 from articulate.models_hub.converters.checkpoint import plain_state
 from articulate.models_hub.networks.acceleration import accelerated
-from articulate.models_hub.networks.atvgnet import EXAGGERATION, ConvGRUStep
+from articulate.models_hub.networks.atvgnet import EXAGGERATION, ATVGnetLandmarks, ConvGRUStep
 
 GOLDEN = os.environ.get("ARTICULATE_GOLDEN", "")
 
@@ -131,3 +131,18 @@ def test_recorded_outputs(case):
     largest = {name: float(error.abs().max()) for name, error in errors.items()}
     print(case, largest)
     assert all(error <= (1e-3 if name.startswith("prediction") else 1e-4) for name, error in largest.items()), largest
+
+
+def test_at_net_tells_how_far_it_is_and_can_be_stopped():
+    torch.manual_seed(0)
+    network, told = ATVGnetLandmarks(hidden=8, layers=1).eval(), []
+    windows, example = torch.randn(1, 5, 28, 12), torch.zeros(1, 6)
+    with torch.inference_mode():
+        network(windows, example, piece=2, progress=lambda *state: told.append(state))
+    assert told == [(2, 5), (4, 5), (5, 5)]
+
+    def stop(done, _in_all):
+        raise KeyboardInterrupt(done)
+
+    with torch.inference_mode(), pytest.raises(KeyboardInterrupt, match="2"):
+        network(windows, example, piece=2, progress=stop)
