@@ -1,7 +1,8 @@
 """What fine-tuning brings on people never trained on: learned from the first two thirds, measured on the last.
 
 The tuning holds back a part of its own two thirds to choose where it ends, so the last third decides nothing.
-Errors are mouth-region L1 in 0..1 at 256x256, driven from the learned frame with the most closed mouth. Other people
+Errors are mouth-region L1 in 0..1 at 256x256, driven from the frame with the most closed mouth among those that were
+learned from, which stands for the portrait that the weights are for. Other people
 are driven by the personal weights from their own frames; where their face code shuts the adapters, nothing can change.
 """
 
@@ -131,7 +132,8 @@ def evaluate_fine_tune(
         result = fine_tune(Material(learned), files, folder, settings, weights)
         seconds = time.process_time() - started
         base = base_networks(Base(), learned, None)
-        take, index = reference_frame(learned)
+        sources = split_material(Material(learned), settings.hold_back)[0]
+        take, index = reference_frame(sources)
         code = face_codes(pictures(take, [index]), take.points[index : index + 1])[0]
         used, likeness = dict(base), 1.0
         for stage, path in result.files.items():
@@ -139,7 +141,7 @@ def evaluate_fine_tune(
                 network = load_network(stage, str(path))
                 used[stage] = network.for_face(code) if isinstance(network, Personal) else network
                 likeness = network.likeness(code) if isinstance(network, Personal) else 1.0
-        before, after = (mouth_error(networks, learned, measured) for networks in (base, used))
+        before, after = (mouth_error(networks, sources, measured) for networks in (base, used))
         changes = change_for_others(result.files, base, other_faces(data, split, person))
         worst = max(changes, key=changes.get)
         figures[f"fine_tune_{person}"] = {
