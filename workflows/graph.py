@@ -12,6 +12,9 @@ from ..models_hub.errors import WorkflowError
 
 HOW_TO_EXPORT = "in ComfyUI open it and choose Workflow > Export (API), then run the file that this gives"
 
+HERE = Path(__file__).resolve().parent
+SAMPLES = HERE.parent / "samples"
+
 
 @dataclass(frozen=True)
 class Node:
@@ -58,6 +61,12 @@ class Workflow:
     source: str
     folder: Path | None
     prompt: dict[str, Any]
+
+    def input_folders(self, first: str | os.PathLike) -> tuple[Path, ...]:
+        """Where its input files are looked for: `first`, its own folder, the current one, and, for the workflows of
+        this pack, the samples that they name."""
+        ours = self.folder is not None and self.folder.resolve().is_relative_to(HERE)
+        return tuple(dict.fromkeys((Path(first), *filter(None, [self.folder]), Path(), *([SAMPLES] if ours else []))))
 
     def find(self, name: str) -> Node:
         """The node with an id, or else the only one with that title or class.

@@ -94,7 +94,8 @@ class Runner:
             workflow: path of a file in API format, its content, or a loaded workflow.
             settings: values that replace those of the workflow.
             output_dir: where output nodes write.
-            input_dir: where input files are looked for first; then come the workflow's folder and the current one.
+            input_dir: where input files are looked for first; then come the workflow's folder, the current one
+                and, for the workflows of this pack, its samples.
             targets: ids of the nodes to run; None means all output nodes.
             quiet: no progress on stderr.
             precision: "float32" computes as ComfyUI does on a CPU, so that frames are equal bit by bit; "auto" uses
@@ -107,7 +108,7 @@ class Runner:
         nodes = known_nodes() if self.nodes is None else self.nodes
         if not isinstance(workflow, Workflow):
             workflow = load_workflow(workflow)
-        folders = tuple(dict.fromkeys((Path(input_dir), *filter(None, [workflow.folder]), Path())))
+        folders = workflow.input_folders(input_dir)
         if precision not in PRECISIONS:
             raise WorkflowError(f"The precision {precision!r} is not known; choose one of {', '.join(PRECISIONS)}.")
         place = Runtime(dtype=PRECISIONS[precision])

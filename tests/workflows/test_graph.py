@@ -1,5 +1,7 @@
 import json
+from pathlib import Path
 
+import articulate
 import pytest
 from articulate.models_hub.errors import WorkflowError
 from articulate.workflows.graph import Link, load_workflow, nearest
@@ -88,3 +90,12 @@ def test_a_long_chain_is_no_problem():
 def test_the_nearest_name_is_suggested():
     assert "LoadImage" in nearest("loadimage", ["LoadAudio", "LoadImage"])
     assert nearest("something else", ["LoadAudio"]) == ""
+
+
+def test_the_packs_own_workflows_find_its_samples_and_others_do_not(tmp_path):
+    ours = Path(articulate.__file__).parent / "workflows" / "api" / "talking_head.json"
+    copied = tmp_path / "mine.json"
+    copied.write_bytes(ours.read_bytes())
+    folders = load_workflow(ours).input_folders("input")
+    assert folders[0] == Path("input") and (folders[-1] / "portrait.jpg").is_file()
+    assert load_workflow(copied).input_folders("input") == (Path("input"), tmp_path, Path())

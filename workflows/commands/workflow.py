@@ -2,7 +2,6 @@
 
 import argparse
 import sys
-from pathlib import Path
 
 from ...models_hub.errors import WorkflowError
 from .common import add_json, print_json
@@ -63,7 +62,7 @@ def _check(workflow, definitions, arguments: argparse.Namespace) -> int:
     from ..validation import find_problems
 
     nodes = stand_ins(known_definitions() if definitions is None else definitions) | known_nodes()
-    folders = tuple(dict.fromkeys((Path(arguments.input_dir), *filter(None, [workflow.folder]), Path())))
+    folders = workflow.input_folders(arguments.input_dir)
     with executing(Execution(folders, quiet=True)):
         problems = find_problems(workflow, nodes)
     foreign = sorted({node.class_type for node in workflow.nodes.values()} - set(known_nodes()))

@@ -50,7 +50,7 @@ def run_on_server(
     definitions = host.definitions()
     loaded = load_workflow(workflow, definitions)
     loaded = with_settings(loaded, settings or {}, definitions=definitions)
-    folders = tuple(dict.fromkeys((Path(input_dir), *filter(None, [loaded.folder]), Path())))
+    folders = loaded.input_folders(input_dir)
     with executing(Execution(folders, Path(output_dir), quiet)):
         loaded = _uploaded(loaded, host, definitions)
     connection = host.listen()
