@@ -76,21 +76,24 @@ def resize(features: Tensor, size: tuple[int, int] | torch.Size, align_corners: 
     return F.interpolate(features, size=tuple(size), mode="bilinear", align_corners=align_corners)
 
 
-def warp(features: Tensor, flow: Tensor) -> Tensor:
+def warp(features: Tensor, flow: Tensor, mode: str = "bilinear") -> Tensor:
     """Fetch each place from where the flow says; beyond the border the edge repeats.
 
     Args:
         features: (B, C, H, W).
         flow: (B, h, w, 2), x and y in -1..1 of the source; resized to the features' size.
+        mode: "bilinear", or "bicubic", which keeps pictures sharper and overshoots at hard edges.
 
     Returns:
         (B, C, H, W).
     """
     grid = resize(flow.permute(0, 3, 1, 2), features.shape[-2:]).permute(0, 2, 3, 1)
-    return sample(features, grid)
+    return sample(features, grid, mode=mode)
 
 
-def sample(features: Tensor, grid: Tensor, padding: str = "border", align_corners: bool = False) -> Tensor:
+def sample(
+    features: Tensor, grid: Tensor, padding: str = "border", align_corners: bool = False, mode: str = "bilinear"
+) -> Tensor:
     """Fetch features (B, C, H, W) at a grid (B, h, w, 2) in -1..1, as (B, C, h, w).
 
     Always in float32: half precision cannot tell neighbouring pixels apart.
@@ -99,8 +102,9 @@ def sample(features: Tensor, grid: Tensor, padding: str = "border", align_corner
         features, grid: see above.
         padding: what lies beyond the border, "border" (the edge repeats) or "zeros".
         align_corners: whether -1 and 1 are the centres of the outermost pixels, or else their outer edges.
+        mode: of interpolation.
     """
-    moved = F.grid_sample(features.float(), grid.float(), padding_mode=padding, align_corners=align_corners)
+    moved = F.grid_sample(features.float(), grid.float(), mode, padding, align_corners)
     return moved.to(features.dtype)
 
 

@@ -72,7 +72,7 @@ def generate_stream(
             generator = run.load(network, count * FRAME_BYTES)
             with torch.inference_mode():
                 hints = generator.hints(source_points.expand(count, -1, -1), chunk.points, chunk.flow, warped.size)
-                image = warp(crop.expand(count, -1, -1, -1), chunk.flow)
+                image = warp(crop.expand(count, -1, -1, -1), chunk.flow, "bicubic").clamp_(0, 1)
                 cut = chunk.window.cut
                 with precision(place):
                     part, shaded, trust = generator(chunk.features, tuple(map(cut, hints)), cut(image))
