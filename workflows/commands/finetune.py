@@ -5,10 +5,14 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from .common import add_json, add_quiet, print_json
+
+CLIP_WEIGHT = 0.1
+"""Of CPNet's L_clip where a CLIP model is given and --weight says nothing; the Fine-tune node takes the same."""
 
 SUMMARY = "tune the networks to a person in some footage"
 EXAMPLES = """examples:
@@ -59,6 +63,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--generator", default="embedded", metavar="WEIGHTS", help="generator to start from")
     parser.add_argument("--warper", default="embedded", metavar="WEIGHTS", help="warper to start from")
     parser.add_argument("--vgg", default="", metavar="FILE", help="VGG-19 weights for the perceptual loss")
+    parser.add_argument("--clip-vision", default="", metavar="DIR",
+                        help="CLIP model, a folder as transformers saves it or owner/name of the Hub: what it sees in "
+                             "--portrait guides attention condensers in the generator; needs transformers")  # fmt: skip
     parser.add_argument("--seed", type=int, default=default.seed, help="of everything random (%(default)s)")
     parser.add_argument("--save-every", type=int, default=default.save_every, metavar="STEPS",
                         help="steps between checkpoints (%(default)s)")  # fmt: skip
@@ -138,6 +145,10 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     portrait = locate_face(read_picture(arguments.portrait)) if arguments.portrait else None
+    embedding = clip_embedding(arguments.clip_vision, portrait)
+    if embedding is not None:
+        settings = replace(settings, condenser=True)
+        weights = weights if weights.clip else replace(weights, clip=CLIP_WEIGHT)
     quiet = arguments.quiet or helper
     with executing(Execution(quiet=quiet, node_title="Tuning")), _said_when_cancelled(folder, quiet):
         result = fine_tune(
@@ -148,6 +159,7 @@ def run(arguments: argparse.Namespace) -> int:
             weights,
             portrait,
             Base(arguments.warper, arguments.generator, vgg=arguments.vgg),
+            embedding=embedding,
             resume=arguments.resume,
             watch=_bar(settings.steps),
             tell=(lambda sentence: None) if quiet else (lambda sentence: print(sentence, file=sys.stderr)),
@@ -164,6 +176,22 @@ def run(arguments: argparse.Namespace) -> int:
         for path in result.files.values():
             print(path)
     return 0
+
+
+def clip_embedding(source: str, portrait: Any) -> Any:
+    """What CLIP sees in the portrait's picture, (1, E); nothing if no CLIP model is given.
+
+    Raises:
+        InputError: there is no portrait, or transformers is not installed.
+    """
+    from ...models_hub.errors import InputError
+    from ...models_hub.stages.clip_vision import image_embedding
+
+    if not source:
+        return None
+    if portrait is None:
+        raise InputError("--clip-vision looks at the portrait; give it too, as --portrait PICTURE.")
+    return image_embedding(portrait.picture, source)
 
 
 def train_preset(arguments: argparse.Namespace) -> int:
@@ -188,10 +216,12 @@ def train_preset(arguments: argparse.Namespace) -> int:
         "portrait": None,
         "weight": [],
         "vgg": "",
+        "clip_vision": "",
     }
     default |= {"generator": "embedded", "warper": "embedded"}
-    for name in ("parts", "rank", "frames", "hold_back", "patience", "weight", "generator", "warper", "vgg", "portrait",
-                 "save_every", "look_every", "devices", "accelerator", "precision"):  # fmt: skip
+    for name in ("parts", "rank", "frames", "hold_back", "patience", "weight", "generator", "warper", "vgg",
+                 "clip_vision", "portrait", "save_every", "look_every", "devices", "accelerator",
+                 "precision"):  # fmt: skip
         if getattr(arguments, name) != default[name]:
             raise WorkflowError(
                 f"--preset {arguments.preset} trains from scratch on one device and knows no "
