@@ -22,7 +22,7 @@ class TuneSettings:
         parts: what is trained, of `PARTS`.
         rank: of low-rank adapters; 0 trains all weights of the parts.
         rate: highest learning rate.
-        frames: driven from a source in each batch; more where losses need runs of frames.
+        frames: driven from a source in each batch; where losses need a run of frames, the run counts as one of them.
         hold_back: share of the footage that is not learned from, but watched.
         patience: looks at it without an improvement after which the fit ends; 0 never ends early.
         look_every, save_every: steps between looks and checkpoints.

@@ -62,7 +62,8 @@ class Fit:
         self.made = nn.ModuleDict({name: copy.deepcopy(network) for name, network in networks.items()})
         trained = self._choose()
         self.critics = copy.deepcopy(make_critics(weights, critics)).train().requires_grad_(True)
-        self.state = TuneState(frames=max(settings.frames, weights.run))
+        # Frames that follow each other are alike: those spread over the footage come on top of them.
+        self.state = TuneState(frames=settings.frames + weights.run - 1)
         self.made.eval()  # statistics of batch norms stay: a few frames of one face would spoil them
         self.average = fit.Average(self.made, settings.average)
         objective = Objective(self.made, self.critics, weights, vgg, embedding)

@@ -118,6 +118,12 @@ def test_a_killed_fit_goes_on_bit_for_bit(takes, tmp_path):
     assert plain[0] == plain[1]
 
 
+def test_runs_of_frames_leave_the_others_spread_over_the_footage(takes, tmp_path):
+    """Losses over time must not make a batch of five frames that are all alike."""
+    for weights, run in ((LossWeights(), 1), (LossWeights(difference=1.0), 2), (LossWeights(sync_visual=1.0), 5)):
+        assert make_fit(takes, tmp_path, weights, frames=4).state.frames == 3 + run
+
+
 def test_a_fit_learns_and_only_what_it_may(takes, tmp_path):
     fit = make_fit(takes, tmp_path, parts=("generator",), steps=4)
     before = {name: value.clone() for name, value in fit.made.state_dict().items()}
