@@ -104,6 +104,7 @@ def _load(path: Path, stage: str, version: tuple[int, int, int]) -> nn.Module:
         if not files.recall(path).get("finite"):
             _refuse_unfinite(path, tensors)
             files.remember(path, finite=True)
+            tensors = _tensors(path, header)  # mapped anew: what was read to look at it leaves memory
         tensors = {name: value.to(types[name]) for name, value in tensors.items()}
         network.load_state_dict(tensors, strict=False, assign=True)  # what is missing was checked
     network.origin = path, version
@@ -126,7 +127,9 @@ def map_anew(network: nn.Module) -> None:
         return
     if all(name in own and own[name].dtype == value.dtype for name, value in fresh.items()):
         with torch.inference_mode(False), torch.no_grad():
-            network.load_state_dict(fresh, strict=False, assign=True)
+            for name, value in (*network.named_parameters(), *network.named_buffers()):
+                if name in fresh:
+                    value.data = fresh[name]  # in place: who else holds the tensor lets go of the old mapping too
 
 
 def read_weights(path: Path) -> None:

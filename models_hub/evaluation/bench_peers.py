@@ -175,7 +175,7 @@ def converted(peer: Peer) -> Networks:
 def _ready(network: nn.Module, dtype: torch.dtype, device: str) -> nn.Module:
     if device != "cpu":
         return folded(network).to(device=device, dtype=dtype)
-    quick = accelerated(network, dtype)
+    quick = accelerated(network, dtype, map_anew)
     map_anew(network)
     return quick
 

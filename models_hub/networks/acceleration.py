@@ -79,20 +79,28 @@ class WinogradBlock(nn.Module):
         return result  # (B, C, H, W)
 
 
-def accelerated(network: nn.Module, dtype: torch.dtype = torch.float32) -> nn.Module:
+def accelerated(
+    network: nn.Module, dtype: torch.dtype = torch.float32, release: Callable[[nn.Module], None] | None = None
+) -> nn.Module:
     """A copy of an eval network for inference on a processor.
 
     Args:
         network: in float32 on the CPU.
         dtype: of the convolutions. In bfloat16 Winograd's transforms lose digits, so they are used only where the
             network's `winograd_in_half` says that little is lost; its `full_precision` parts stay in float32.
+        release: called with the network whenever a good part of it was read; may put equal tensors in place of its
+            tensors' data, such as ones mapped anew from a file (`loading.map_anew`).
 
     Returns:
         A network of the same class that shares no tensor with the other. Its results are float32 where the network's
         are.
     """
     memo = {id(value): value for value in (*network.parameters(), *network.buffers())}  # share, do not copy
-    quick = fold_batch_norms(copy.deepcopy(network, memo))
+    quick = copy.deepcopy(network, memo)
+    read = _Read(network, release)
+    for part in reversed([module for module in quick.modules() if isinstance(module, nn.Sequential)]):  # inner first
+        fold_batch_norms(nn.ModuleList([part]))
+        read.count(part)
     full = tuple(getattr(network, "full_precision", ())) if dtype != torch.float32 else ()
     robust = tuple(getattr(network, "winograd_in_half", ()))
     _replace(quick, lambda name: torch.float32 if name.startswith((*full, *robust)) else dtype)
@@ -102,6 +110,7 @@ def accelerated(network: nn.Module, dtype: torch.dtype = torch.float32) -> nn.Mo
             for name, value in table.items():
                 if value is not None:  # new tensors: the old ones still belong to the network
                     table[name] = _converted(value, wanted)
+        read.count(module)
     for module in quick.modules():
         if isinstance(module, MCNetMemory):
             prepare(module)
@@ -110,6 +119,21 @@ def accelerated(network: nn.Module, dtype: torch.dtype = torch.float32) -> nn.Mo
             if isinstance(module, WinogradConv):
                 module.keep_kernel()
     return quick.eval().requires_grad_(False)
+
+
+class _Read:
+    """Counts what was read of a network, and calls `release` for every 32 MB of it."""
+
+    def __init__(self, network: nn.Module, release: Callable[[nn.Module], None] | None) -> None:
+        self.network, self.release, self.bytes = network, release, 0
+
+    def count(self, module: nn.Module) -> None:
+        """All that lies directly in a module, or directly in its children, was read."""
+        for part in (module, *module.children()):
+            self.bytes += sum(value.nbytes for value in part._parameters.values() if value is not None)
+        if self.release is not None and self.bytes > 32 * 2**20:
+            self.release(self.network)
+            self.bytes = 0
 
 
 def _converted(value: Tensor, dtype: torch.dtype) -> Tensor:

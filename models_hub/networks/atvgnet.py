@@ -19,6 +19,10 @@ EXAGGERATION = (1.0, 2.2, 2.4, 2.6, 2.8, 3.0)
 """The authors' demo multiplies the predicted coefficients by this."""
 
 
+PAINTED = 4
+"""Frames whose full-size maps are in memory at once; it changes memory and speed, never the result."""
+
+
 class ATVGnetLandmarks(nn.Module):
     """AT-net: MFCC windows and an example shape -> coefficients of the landmarks' principal components.
 
@@ -160,8 +164,12 @@ class ATVGnetFrames(nn.Module):
         change = self.shape_features(shape) - example_features
         joined = self.join(torch.cat([coarse.expand(count, -1, -1, -1), change], dim=1))
         moved = self.up(self.blocks(self.gru(joined)))  # (n, 128, 32, 32)
-        base = self.base(torch.lerp(fine.expand(count, -1, -1, -1), moved, gate))
-        painted = self.paint(base).float()
+        painted = torch.cat(  # large maps: a few frames at a time
+            [
+                self.paint(self.base(torch.lerp(fine.expand(len(part), -1, -1, -1), part, seen))).float()
+                for part, seen in zip(moved.split(PAINTED), gate.split(PAINTED), strict=True)
+            ]
+        )
         colour, attention = painted[:, :3].tanh(), painted[:, 3:].sigmoid()
         return torch.lerp(image.float(), colour, attention), attention, colour, gate.float()
 

@@ -34,7 +34,7 @@ def placed(network: nn.Module, run: Runtime, dtype: torch.dtype = torch.float32)
         return run.load(network, FRAME_BYTES)
     forms = _quick.setdefault(network, {})
     if dtype not in forms:
-        forms[dtype] = accelerated(network, dtype)
+        forms[dtype] = accelerated(network, dtype, map_anew)
         map_anew(network)
     return forms[dtype]
 

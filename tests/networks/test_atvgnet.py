@@ -115,7 +115,8 @@ def test_recorded_outputs(case):
     }
     constants, _ = read_basics(Path(GOLDEN) / "atvg_basics")
     listener, painter = landmark_network(states["at"], constants), frame_network(states["vg"], constants)[0]
-    errors = {"example": 5 * listener.neutral - known["example_landmark"][0]}
+    lips = listener.neutral.view(68, 2)[[62, 66], 1]
+    errors = {"gap of the constant example's inner lips": lips[1] - lips[0] - 0.0019}  # seed 02, section 2
     with torch.inference_mode():
         quick = accelerated(listener), accelerated(painter)
         example = listener.project(known["example_landmark"])
