@@ -13,7 +13,10 @@ EXAMPLES = """examples:
   articulate models convert vgg19 timm/vgg19.tv_in1k
   articulate models convert insightface buffalo_l.zip --name buffalo_l
 
-Without -o the files are put where the nodes find them."""
+Without -o the files are put where the nodes find them.
+
+CLIP needs no conversion: articulate finetune --clip-vision takes a model as transformers saves it (a folder, or a
+repository of the Hub such as openai/clip-vit-base-patch32); in ComfyUI, link CLIP Vision Encode to Fine-tune."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
