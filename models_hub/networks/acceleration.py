@@ -28,7 +28,7 @@ class RowwiseConv(nn.Module):
         self.outputs, _, self.kernel, _ = weight.shape
         rows = weight.permute(2, 0, 1, 3).flatten(0, 1)[:, :, None]  # (k out, in, 1, k)
         self.register_buffer("weight", rows.contiguous(memory_format=torch.channels_last))
-        self.register_buffer("bias", conv.bias.detach())
+        self.register_buffer("bias", conv.bias.detach().clone())
 
     def forward(self, maps: Tensor) -> Tensor:
         reach, height = self.kernel // 2, maps.shape[-2]
@@ -108,8 +108,8 @@ def accelerated(
         wanted = torch.float32 if full and path.startswith(full) else dtype
         for table in (module._parameters, module._buffers):
             for name, value in table.items():
-                if value is not None:  # new tensors: the old ones still belong to the network
-                    table[name] = _converted(value, wanted)
+                if value is not None:
+                    table[name] = _converted(value, wanted, id(value) in memo)
         read.count(module)
     for module in quick.modules():
         if isinstance(module, MCNetMemory):
@@ -136,10 +136,10 @@ class _Read:
             self.bytes = 0
 
 
-def _converted(value: Tensor, dtype: torch.dtype) -> Tensor:
+def _converted(value: Tensor, dtype: torch.dtype, belongs_to_network: bool) -> Tensor:
     layout = torch.channels_last if value.ndim == 4 else torch.preserve_format
     made = value.detach().to(dtype if value.is_floating_point() else value.dtype, memory_format=layout)
-    if made.data_ptr() == value.data_ptr():
+    if belongs_to_network and made.data_ptr() == value.data_ptr():
         made = made.clone()  # else a mapped file would stay in memory for a few tensors of it
     return nn.Parameter(made, requires_grad=False) if isinstance(value, nn.Parameter) else made
 

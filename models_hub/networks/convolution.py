@@ -75,7 +75,7 @@ class WinogradConv(nn.Module):
         self.relu = relu
         self.channels = conv.out_channels, conv.in_channels
         self.register_buffer("taps", kernel_taps(conv.weight.detach()))  # (9, out in)
-        self.register_buffer("bias", None if conv.bias is None else conv.bias.detach())
+        self.register_buffer("bias", None if conv.bias is None else conv.bias.detach().clone())
         self.register_buffer("kernel", None)  # (36, out, in) if it is kept
 
     def keep_kernel(self) -> None:
@@ -212,7 +212,7 @@ class EnlargedConv(nn.Module):
         taps = (weight.sum(2), -weight[:, :, 0], weight[:, :, 2])  # for the cell, the one before, the one after
         parts = [part for tap in taps for part in (tap.sum(2), -tap[:, :, 0], tap[:, :, 2])]
         self.register_buffer("weight", torch.stack(parts))  # (9, out, in)
-        self.register_buffer("bias", None if conv.bias is None else conv.bias.detach())
+        self.register_buffer("bias", None if conv.bias is None else conv.bias.detach().clone())
 
     def forward(self, maps: Tensor) -> Tensor:
         batch, channels, height, width = maps.shape
