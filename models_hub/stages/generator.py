@@ -12,6 +12,7 @@ from ..networks.blocks import warp
 from ..networks.generator import FrameGenerator
 from ..networks.mcnet import MCNetGenerator
 from ..types import FrameChunk, Progress, Stream, Window
+from .colour import hue_range, within_hues
 from .inference import Runtime, precision, runtime
 from .mcnet import mcnet_generate_stream
 from .personal import for_face
@@ -67,6 +68,7 @@ def generate_stream(
         run = runtime() if device is None else Runtime(device)
         place = run.device
         crop, source_points = face.crop.to(place), face.points.to(place)
+        hues = tuple(bound.to(place) for bound in hue_range(face.crop, face.points))
         for chunk in warped.chunks(start, stop):
             count = len(chunk.points)
             generator = run.load(network, count * FRAME_BYTES)
@@ -78,6 +80,7 @@ def generate_stream(
                     part, shaded, trust = generator(chunk.features, tuple(map(cut, hints)), cut(image))
                 painted, blend = image.clone(), torch.ones_like(image[:, :1])
                 cut(painted).copy_(part)
+                painted = within_hues(painted, hues, chunk.points)
                 ramp = edge_ramp(chunk.window, warped.size).to(place)
                 cut(blend).copy_(1 - (1 - trust) * ramp)
                 cut(image).lerp_(shaded, ramp)
