@@ -92,8 +92,8 @@ def accelerated(
             tensors' data, such as ones mapped anew from a file (`loading.map_anew`).
 
     Returns:
-        A network of the same class that shares no tensor with the other. Its results are float32 where the network's
-        are.
+        A network of the same class. It shares no tensor with the other but those that the network's `unread` names,
+        which inference never reads. Its results are float32 where the network's are.
     """
     memo = {id(value): value for value in (*network.parameters(), *network.buffers())}  # share, do not copy
     quick = copy.deepcopy(network, memo)
@@ -103,12 +103,13 @@ def accelerated(
         read.count(part)
     full = tuple(getattr(network, "full_precision", ())) if dtype != torch.float32 else ()
     robust = tuple(getattr(network, "winograd_in_half", ()))
+    unread = getattr(network, "unread", ())
     _replace(quick, lambda name: torch.float32 if name.startswith((*full, *robust)) else dtype)
     for path, module in quick.named_modules():
         wanted = torch.float32 if full and path.startswith(full) else dtype
         for table in (module._parameters, module._buffers):
             for name, value in table.items():
-                if value is not None:
+                if value is not None and f"{path}.{name}" not in unread:
                     table[name] = _converted(value, wanted, id(value) in memo)
         read.count(module)
     for module in quick.modules():

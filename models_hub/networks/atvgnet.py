@@ -19,7 +19,7 @@ EXAGGERATION = (1.0, 2.2, 2.4, 2.6, 2.8, 3.0)
 """The authors' demo multiplies the predicted coefficients by this."""
 
 
-PAINTED = 4
+PAINTED = 1
 """Frames whose full-size maps are in memory at once; it changes memory and speed, never the result."""
 
 
@@ -54,7 +54,7 @@ class ATVGnetLandmarks(nn.Module):
         self.register_buffer("mean_shape", torch.zeros(68, 2))  # centred, of norm 1; what faces are standardised to
 
     def forward(
-        self, windows: Tensor, example: Tensor, piece: int = 64, progress: Callable[[int, int], None] | None = None
+        self, windows: Tensor, example: Tensor, piece: int = 16, progress: Callable[[int, int], None] | None = None
     ) -> Tensor:
         """Coefficients (B, T, 6), before the demo's exaggeration.
 
@@ -116,6 +116,8 @@ class ATVGnetFrames(nn.Module):
     Args:
         blocks: residual blocks of the decoder.
     """
+
+    unread = ("gru.recurrent.weight",)  # every frame starts from a zero state
 
     def __init__(self, blocks: int = 9) -> None:
         super().__init__()

@@ -21,6 +21,9 @@ from torch.nn import functional as F
 TILES = 256
 """Tiles of 4x4 outputs that are transformed at once: their transforms stay in the cache."""
 
+PART = 128
+"""Outputs whose kernels are transformed at once where a few tiles are all there is."""
+
 # Winograd's F(4, 3) with the points 0, 1, -1, 2, -2: weights of three taps -> six, six products -> four outputs.
 KERNEL_TRANSFORM = (
     (1 / 4, 0, 0),
@@ -96,8 +99,13 @@ class WinogradConv(nn.Module):
         batch, height, width, _ = padded.shape
         if target is None:
             target = padded.new_empty(batch, height - 2, width - 2, self.channels[0])
-        kernel = transformed_kernel(self.taps, *self.channels) if self.kernel is None else self.kernel
-        winograd(padded, kernel, target)
+        tiles = batch * (target.shape[1] // 4) * (target.shape[2] // 4)
+        if self.kernel is not None:
+            winograd(padded, self.kernel, target)
+        elif tiles > TILES:
+            winograd(padded, transformed_kernel(self.taps, *self.channels), target)
+        else:  # all tiles at once, and the kernel in parts
+            winograd_in_parts(padded, self.taps.view(9, *self.channels), target)
         if self.bias is not None:
             target += self.bias
         return target.relu_() if self.relu else target
@@ -116,6 +124,18 @@ def winograd(padded: Tensor, kernel: Tensor, target: Tensor) -> None:
             tiles = tile_transform(strip)
             products = [linear(values, weight) for values, weight in zip(tiles, kernel, strict=True)]
             output_transform(products, result[start : start + pictures, first : first + step])
+
+
+def winograd_in_parts(padded: Tensor, taps: Tensor, target: Tensor) -> None:
+    """The same for a few tiles, with taps (9, out, in) that are transformed for some outputs after the other."""
+    batch, height, width, outputs = target.shape
+    result = target.unflatten(1, (height // 4, 4)).unflatten(3, (width // 4, 4))
+    tiles, inputs = tile_transform(padded), taps.shape[2]
+    for first in range(0, outputs, PART):
+        part = slice(first, min(first + PART, outputs))
+        kernel = transformed_kernel(taps[:, part].flatten(1), part.stop - first, inputs)
+        products = [linear(values, weight) for values, weight in zip(tiles, kernel, strict=True)]
+        output_transform(products, result[..., part])
 
 
 def whole_tiles(maps: Tensor, channels: int | None = None) -> Tensor:

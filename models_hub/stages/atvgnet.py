@@ -51,7 +51,7 @@ def speech_landmarks(
         sample_rate: samples a second.
         face: the source; it decides place, size and turn of the landmarks.
         weights: of AT-net.
-        progress: told after every 64 frames.
+        progress: told after every 16 frames.
 
     Returns:
         Landmarks in crop units of the face, round(25 * seconds) frames.
