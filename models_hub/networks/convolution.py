@@ -128,7 +128,7 @@ def winograd(padded: Tensor, kernel: Tensor, target: Tensor) -> None:
 
 def winograd_in_parts(padded: Tensor, taps: Tensor, target: Tensor) -> None:
     """The same for a few tiles, with taps (9, out, in) that are transformed for some outputs after the other."""
-    batch, height, width, outputs = target.shape
+    _, height, width, outputs = target.shape
     result = target.unflatten(1, (height // 4, 4)).unflatten(3, (width // 4, 4))
     tiles, inputs = tile_transform(padded), taps.shape[2]
     for first in range(0, outputs, PART):
@@ -161,7 +161,8 @@ def transformed_kernel(taps: Tensor, outputs: int, inputs: int) -> Tensor:
     rooms = _room.__dict__
     size, key = 36 * outputs * inputs, str(taps.dtype)
     if key not in rooms or len(rooms[key]) < size:
-        rooms[key] = taps.new_empty(size)
+        with torch.inference_mode(False):  # else it could not be written to outside of that mode later
+            rooms[key] = taps.new_empty(size)
     one_side = torch.tensor(KERNEL_TRANSFORM, dtype=taps.dtype)
     made = torch.mm(torch.kron(one_side, one_side), taps, out=rooms[key][:size].view(36, outputs * inputs))
     return made.view(36, outputs, inputs)

@@ -1,7 +1,9 @@
 """Figures of talking videos, on a clip made of the sample face."""
 
 import csv
+from pathlib import Path
 
+import articulate
 import numpy as np
 import pytest
 import torch
@@ -15,7 +17,6 @@ from articulate.models_hub.types import Landmarks
 def data(tmp_path_factory, moving_face):
     """A folder with one clip of 2.5 s: the sample face, and the sample speech."""
     import soundfile
-    from conftest import SAMPLES
 
     folder = tmp_path_factory.mktemp("data")
     (folder / "clips").mkdir()
@@ -27,7 +28,7 @@ def data(tmp_path_factory, moving_face):
     np.savez(
         folder / "clips" / "ann_0.npz", points=((marks + 1) * 2048).round().astype(np.int16), valid=np.ones(62, bool)
     )
-    sound, rate = read_audio(SAMPLES / "speech.flac")
+    sound, rate = read_audio(Path(articulate.__file__).parent / "samples" / "speech.flac")
     soundfile.write(folder / "clips" / "ann_0.flac", sound[0, : int(2.48 * rate)].numpy(), rate)
     row = {"id": "ann_0", "kind": "clip", "split": "val", "person": "ann", "sync": "ok", "audio": "yes",
            "av_lag_frames": "0", "frames": "62"}  # fmt: skip

@@ -118,7 +118,8 @@ def test_frames_with_their_parts(sample_face, weights):
     mixed = chunk.blend * stream.face.crop + (1 - chunk.blend) * chunk.generated
     assert (mixed - chunk.frames).abs().max() < 1e-4
     [part] = list(stream.chunks(2, 3))
-    assert part.start == 2 and (part.frames - chunk.frames[2:]).abs().max() < 1e-4
+    # Winograd's sums differ with the number of frames and threads (1.0e-4 was seen); recorded outputs are held to 1e-3.
+    assert part.start == 2 and (part.frames - chunk.frames[2:]).abs().max() < 3e-4
     assert told[0] == (3, 3)
 
 
