@@ -44,16 +44,7 @@ class ArticulateLandmarksFromVideo(io.ComfyNode):
                     tooltip="What finds the driver's face. 'embedded' comes with the pack; 'insightface' needs its "
                     "package and its models, which are for non-commercial research.",
                 ),
-                io.Float.Input(
-                    "fps",
-                    default=25.0,
-                    min=1.0,
-                    max=120.0,
-                    step=0.001,
-                    optional=True,
-                    advanced=True,
-                    tooltip="Frames a second of a batch of images; a video knows its own, and this is not used.",
-                ),
+                types.images_rate_input(),
             ],
             outputs=[
                 types.Landmarks.Output("landmarks", tooltip="The 68 points of the source face in every frame."),

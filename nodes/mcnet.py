@@ -59,16 +59,7 @@ class ArticulateMCNetKeypoints(io.ComfyNode):
                 ),
                 types.published_weights_input(STAGE),
                 types.repository_input(),
-                io.Float.Input(
-                    "fps",
-                    default=25.0,
-                    min=1.0,
-                    max=120.0,
-                    step=0.001,
-                    optional=True,
-                    advanced=True,
-                    tooltip="Frames a second of a batch of images; a video knows its own, and this is not used.",
-                ),
+                types.images_rate_input(),
             ],
             outputs=[
                 types.Keypoints.Output("keypoints", tooltip="Keypoints of the source and of every driving frame."),

@@ -121,6 +121,20 @@ def detector_problem(detector: str | None) -> str:
     return ""
 
 
+def images_rate_input() -> io.Float.Input:
+    """Frames a second where a batch of images stands in for a video."""
+    return io.Float.Input(
+        "fps",
+        default=25.0,
+        min=1.0,
+        max=120.0,
+        step=0.001,
+        optional=True,
+        advanced=True,
+        tooltip="Frames a second of a batch of images; a video knows its own, and this is not used.",
+    )
+
+
 def range_inputs(count: int) -> list[io.Int.Input]:
     """Which frames a preview shows. Few frames keep memory small, whatever the length of the video."""
     return [

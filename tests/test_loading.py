@@ -7,7 +7,7 @@ import torch
 from articulate.models_hub import cards, loading
 from articulate.models_hub.architectures import known
 from articulate.models_hub.errors import WeightsError
-from articulate.models_hub.networks.critics import FrameCritic
+from articulate.models_hub.networks.frame_critic import FrameCritic
 from safetensors.torch import load_file, save_file
 
 CONFIG = {"widths": [4, 8]}

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from ..loading import EMBEDDED
 from ..networks.ibug68 import EYES, LIPS
-from ..training.footage import decode_clip, mouth_opening, read_manifest, read_points
+from ..training.footage import mouth_opening, read_clip, read_manifest
 from ..types import Progress
 from .intervals import geometric_mean, interval
 from .reenactment import drive, region_box
@@ -50,10 +50,8 @@ def evaluate_appearance(
     rows = [row for row in read_manifest(data) if row["kind"] == "clip" and row["split"] == split]
     ratios: dict[str, list[tuple[str, float]]] = defaultdict(list)
     for done, row in enumerate(rows):
-        points, valid = read_points(data / "clips" / f"{row['id']}.npz")
-        clip = decode_clip(data / "clips" / f"{row['id']}.mp4")
-        count = min(len(clip), len(points))
-        usable = np.flatnonzero(valid[:count])
+        clip, points, valid = read_clip(data, row["id"])
+        usable = np.flatnonzero(valid)
         if len(usable) > RUN:
             figures = clip_ratios(clip, points, usable, warper, generator)
             for name, value in figures.items():

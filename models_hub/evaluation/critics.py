@@ -12,7 +12,7 @@ import torch
 from ..loading import load_network
 from ..networks.density import density_maps
 from ..networks.ibug68 import LIPS
-from ..training.footage import SIZE, decode_clip, mouth_opening, read_manifest, read_points
+from ..training.footage import SIZE, mouth_opening, read_clip, read_manifest
 from ..training.render import render
 from ..training.warper import CELL, WINDOW
 from ..types import Progress
@@ -39,11 +39,9 @@ def evaluate_critics(data: Path, split: str, progress: Progress | None = None) -
     single: list[bool] = []
     change: list[bool] = []
     for done, row in enumerate(rows):
-        points, valid = read_points(data / "clips" / f"{row['id']}.npz")
-        frames = decode_clip(data / "clips" / f"{row['id']}.mp4")
-        count = min(len(frames), len(points))
-        source = int(mouth_opening(points[:count]).argmin())
-        starts = np.linspace(0, count - 2, PAIRS + 2).round().astype(int)[1:-1]
+        frames, points, valid = read_clip(data, row["id"])
+        source = int(mouth_opening(points).argmin())
+        starts = np.linspace(0, len(frames) - 2, PAIRS + 2).round().astype(int)[1:-1]
         index = torch.from_numpy(np.stack([starts, starts + 1], 1).flatten())  # pairs in a row
         if not valid[index].all():
             continue

@@ -20,7 +20,7 @@ from ..networks.low_rank import SHUT, Personal
 from ..stages.fine_tune import Base, base_networks, fine_tune, tuned_stages
 from ..stages.personal import face_codes
 from ..training.batches import pictures, reference_frame, split_material
-from ..training.footage import decode_clip, read_manifest, read_points
+from ..training.footage import read_clip, read_manifest
 from ..training.looking import mouth_error
 from ..training.material import FootageClip, Material, Take, gather, open_footage
 from ..training.objective import LossWeights
@@ -58,9 +58,8 @@ def other_faces(data: Path, split: str, person: str) -> dict[str, tuple[torch.Te
     for row in read_manifest(data):
         if row["kind"] != "clip" or row["split"] != split or row["person"] in (person, *found):
             continue
-        points, _ = read_points(data / "clips" / f"{row['id']}.npz")
-        frames = decode_clip(data / "clips" / f"{row['id']}.mp4")
-        places = torch.linspace(0, min(len(frames), len(points)) - 1, LOOKS).round().long()
+        frames, points, _ = read_clip(data, row["id"])
+        places = torch.linspace(0, len(frames) - 1, LOOKS).round().long()
         crops = torch.from_numpy(frames)[places].permute(0, 3, 1, 2).float() / 255
         found[row["person"]] = (crops, torch.from_numpy(points)[places])
     return found

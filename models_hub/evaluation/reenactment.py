@@ -20,7 +20,7 @@ from ..networks.ibug68 import DENSITY_REGIONS, LIPS
 from ..networks.landmark_motion import inner_mouth_mask
 from ..stages.generator import generate_stream
 from ..stages.warper import warp_stream
-from ..training.footage import decode_clip, mouth_opening, read_manifest, read_points
+from ..training.footage import mouth_opening, read_clip, read_manifest
 from ..types import Density, Face, Landmarks, Progress, Window
 from .intervals import interval, reduction
 
@@ -84,10 +84,8 @@ def evaluate_reenactment(
     people: dict[str, list[str]] = defaultdict(list)
     shown: list[list[Tensor]] = []
     for done, row in enumerate(rows):
-        points, valid = read_points(data / "clips" / f"{row['id']}.npz")
-        clip = decode_clip(data / "clips" / f"{row['id']}.mp4")
-        count = min(len(clip), len(points))
-        usable = np.flatnonzero(valid[:count])
+        clip, points, valid = read_clip(data, row["id"])
+        usable = np.flatnonzero(valid)
         opening = mouth_opening(points[usable])
         targets = np.unique(usable[np.linspace(0, len(usable) - 1, FRAMES + 2).round().astype(int)[1:-1]])
         closed, widest = int(usable[opening.argmin()]), int(usable[opening.argmax()])

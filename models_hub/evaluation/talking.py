@@ -20,7 +20,7 @@ from ..stages.density import build_density
 from ..stages.generator import generate_stream
 from ..stages.landmark_predictor import predict_landmarks
 from ..stages.warper import warp_stream
-from ..training.footage import decode_clip, mouth_opening, read_points
+from ..training.footage import mouth_opening, read_clip
 from ..training.material import measure_lag
 from ..training.speech_data import clip_rows, read_sound, recording_mel
 from ..training.sync_critic import cut_lips
@@ -86,9 +86,8 @@ def evaluate_talking(
 
 def portrait(data: Path, name: str) -> Face:
     """The frame of a clip with its most closed mouth, with the shipped points."""
-    points, valid = read_points(data / "clips" / f"{name}.npz")
-    clip = decode_clip(data / "clips" / f"{name}.mp4")
-    usable = np.flatnonzero(valid[: len(clip)])
+    clip, points, valid = read_clip(data, name)
+    usable = np.flatnonzero(valid)
     chosen = int(usable[mouth_opening(points[usable]).argmin()])
     picture = torch.from_numpy(clip[chosen]).float() / 255  # (S, S, 3)
     size = len(picture)

@@ -47,6 +47,14 @@ def decode_clip(path: Path) -> np.ndarray:
         return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
 
 
+def read_clip(data: Path, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Frames (T, 256, 256, 3) uint8 of a clip, their landmarks (T, 68, 2) in -1..1, and which (T,) are valid."""
+    points, valid = read_points(data / "clips" / f"{name}.npz")
+    frames = decode_clip(data / "clips" / f"{name}.mp4")
+    count = min(len(frames), len(points))
+    return frames[:count], points[:count], valid[:count]
+
+
 @dataclass(frozen=True)
 class Footage:
     """Frames of many clips end to end.
@@ -82,9 +90,8 @@ def pack_footage(data: Path, cache: Path, split: str) -> Footage:
         store = np.lib.format.open_memmap(frames, mode="w+", dtype=np.uint8, shape=(total, SIZE, SIZE, 3))
         marks, clips, filled = [], [], 0
         for row in rows:
-            clip = decode_clip(data / "clips" / f"{row['id']}.mp4")
-            landmarks, valid = read_points(data / "clips" / f"{row['id']}.npz")
-            count = min(len(clip), len(landmarks), total - filled)
+            clip, landmarks, valid = read_clip(data, row["id"])
+            count = min(len(clip), total - filled)
             valid = valid[:count]
             kept = int(valid.sum())
             store[filled : filled + kept] = clip[:count][valid]

@@ -18,7 +18,7 @@ from ..loading import WEIGHTS_FOLDER, pin_card, save_network
 from ..networks.audio_to_lip import STEP, UNIT
 from ..networks.sync_critic import FRAMES, SyncCritic, lower_faces
 from .fit import Average, add_common_arguments, cosine, prepare
-from .footage import decode_clip, read_points
+from .footage import read_clip
 from .loop import Loop, same_chance
 from .speech_data import augment, clip_rows, measured_lag, read_sound, recording_mel
 
@@ -61,11 +61,10 @@ def read_lips(data: Path, split: str) -> list[Lips]:
     """Every clip of a split whose sound is confirmed, cropped to the lower half of the face."""
     clips = []
     for row in clip_rows(data, split):
-        points, _ = read_points(data / "clips" / f"{row['id']}.npz")
-        frames = decode_clip(data / "clips" / f"{row['id']}.mp4")
-        count, lag = min(len(frames), len(points)), measured_lag(row)
-        mel = recording_mel(*read_sound(data / "clips" / f"{row['id']}.flac"), count)
-        crops = cut_lips(torch.from_numpy(frames[:count]), torch.from_numpy(points[:count]))
+        frames, points, _ = read_clip(data, row["id"])
+        lag = measured_lag(row)
+        mel = recording_mel(*read_sound(data / "clips" / f"{row['id']}.flac"), len(frames))
+        crops = cut_lips(torch.from_numpy(frames), torch.from_numpy(points))
         if lag > 0:
             crops, mel = crops[lag:], mel[: len(mel) - lag * STEP]
         elif lag < 0:

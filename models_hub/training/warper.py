@@ -15,8 +15,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..loading import WEIGHTS_FOLDER, load_network, pin_card, save_network
-from ..networks.critics import DifferenceCritic, FrameCritic
 from ..networks.density import density_maps
+from ..networks.difference_critic import DifferenceCritic
+from ..networks.frame_critic import FrameCritic
 from ..networks.generator import FrameGenerator
 from ..networks.ibug68 import LIPS
 from ..networks.warper import MemoryWarper

@@ -7,7 +7,7 @@ import torch
 from articulate.models_hub import architectures, loading
 from articulate.models_hub.architectures import Architecture, expected_shapes, known, recognise, register
 from articulate.models_hub.errors import WeightsError
-from articulate.models_hub.networks.critics import FrameCritic
+from articulate.models_hub.networks.frame_critic import FrameCritic
 from articulate.models_hub.networks.generator import FrameGenerator
 from articulate.models_hub.networks.warper import MemoryWarper
 from safetensors.torch import save_file

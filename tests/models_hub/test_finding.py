@@ -7,7 +7,7 @@ import shutil
 import pytest
 from articulate.models_hub import cards, files, finding, loading
 from articulate.models_hub.errors import WeightsError
-from articulate.models_hub.networks.critics import FrameCritic
+from articulate.models_hub.networks.frame_critic import FrameCritic
 from test_hub import NAME, OTHER, WEIGHTS, content
 
 

@@ -15,7 +15,7 @@ import torch
 from articulate.models_hub import loading
 from articulate.models_hub.errors import WeightsError
 from articulate.models_hub.header import LARGEST_HEADER, read_header
-from articulate.models_hub.networks.critics import FrameCritic
+from articulate.models_hub.networks.frame_critic import FrameCritic
 from articulate.models_hub.networks.landmark_predictor import LandmarkPredictor
 
 MUTATIONS = int(os.environ.get("ARTICULATE_MUTATIONS", "10000"))

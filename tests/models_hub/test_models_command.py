@@ -11,7 +11,7 @@ import torch
 from articulate.models_hub import cards, loading
 from articulate.models_hub.converters.insightface_pack import install_pack
 from articulate.models_hub.errors import WeightsError
-from articulate.models_hub.networks.critics import FrameCritic
+from articulate.models_hub.networks.frame_critic import FrameCritic
 from articulate.models_hub.networks.vgg19 import Vgg19
 from articulate.workflows.commands import main
 from safetensors.torch import save_file

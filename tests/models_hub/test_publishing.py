@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from articulate.models_hub import cards, loading, publishing
 from articulate.models_hub.errors import WeightsError
-from articulate.models_hub.networks.critics import FrameCritic
+from articulate.models_hub.networks.frame_critic import FrameCritic
 from articulate.models_hub.networks.landmark_predictor import LandmarkPredictor
 from articulate.workflows.commands import main
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from articulate.models_hub import loading
 from articulate.models_hub.errors import InputError, WeightsError
-from articulate.models_hub.networks.critics import FrameCritic
+from articulate.models_hub.networks.frame_critic import FrameCritic
 from articulate.models_hub.networks.ibug68 import DENSITY_REGIONS, LIPS
 from articulate.models_hub.stages.generator import edge_ramp, generate_stream
 from articulate.models_hub.stages.warper import painted_window, warp_stream
