@@ -175,7 +175,9 @@ def _inspected(path: Path, stage: str | None) -> tuple[Architecture, Sizes, Head
 def _tensors(path: Path, header: Header) -> dict[str, torch.Tensor]:
     try:
         with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in header.shapes}
+            # Without `data` each is a view whose base would stay, and with it the mapping, when `map_anew` puts another
+            # tensor's data in its place.
+            return {name: file.get_tensor(name).data for name in header.shapes}
     except (SafetensorError, OSError, ValueError, RuntimeError) as error:
         raise WeightsError(
             f"{path} cannot be read as safetensors ({error}); it is cut short or not a weights file. Fetch it again."
@@ -184,7 +186,8 @@ def _tensors(path: Path, header: Header) -> dict[str, torch.Tensor]:
 
 def _refuse_unfinite(path: Path, tensors: dict[str, torch.Tensor]) -> None:
     for name, value in tensors.items():
-        if value.is_floating_point() and not value.isfinite().all():
+        # The extremes show it too, for among them is what is not a number, and they need no further large tensors.
+        if value.is_floating_point() and value.numel() and not torch.stack(value.aminmax()).isfinite().all():
             raise WeightsError(f"{path} holds values that are not finite, first in {name!r}. Fetch or train it again.")
 
 

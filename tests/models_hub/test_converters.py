@@ -2,6 +2,7 @@
 
 import json
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -63,6 +64,9 @@ def test_mapping_anew_changes_no_number(mcnet_files, tmp_path):
     after = network.state_dict()
     assert all(torch.equal(before[name], after[name]) for name in before)
     assert any(after[name].data_ptr() != places[name] for name in before)
+    maps = Path("/proc/self/maps")
+    if maps.is_file():
+        assert maps.read_text().count(str(path)) == 1  # the first mapping is gone, and what was read of it
     path.unlink()
     loading.map_anew(network)  # a file that has gone: what is in memory stays
     assert torch.equal(network.memory.bank, before["memory.bank"])
