@@ -1,11 +1,11 @@
 """Building blocks that the picture networks share: convolutions, hourglass, warping, folding."""
 
 import itertools
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 STEADY_MOMENTUM = 0.03
 """Batch norm momentum slower than usual, so that the statistics fit averaged weights."""
@@ -127,14 +127,33 @@ def cut_windows(tensor: Tensor, corners: Tensor, fraction: float) -> Tensor:
     return torch.stack(cuts)
 
 
-def fold_batch_norms(network: nn.Module) -> nn.Module:
-    """Fold every batch norm into the convolution before it, in place; for inference only."""
-    for child in network.children():
-        if isinstance(child, nn.Sequential):
-            for index in range(len(child) - 1):
-                before, norm = child[index], child[index + 1]
-                if isinstance(before, nn.Conv2d | nn.ConvTranspose2d) and isinstance(norm, nn.BatchNorm2d):
-                    child[index] = fuse_conv_bn_eval(before, norm, isinstance(before, nn.ConvTranspose2d))
-                    child[index + 1] = nn.Identity()
-        fold_batch_norms(child)
+def fold_batch_norms(network: nn.Module, copy: Callable[[Tensor], Tensor] = torch.clone) -> nn.Module:
+    """Fold every batch norm into the convolution before it, in place; for inference only.
+
+    Args:
+        network: in eval mode.
+        copy: as for `fold_pairs`.
+    """
+    for module in list(network.modules()):
+        if isinstance(module, nn.Sequential):
+            fold_pairs(module, copy)
     return network
+
+
+@torch.no_grad()
+def fold_pairs(sequence: nn.Sequential, copy: Callable[[Tensor], Tensor] = torch.clone) -> None:
+    """Fold the batch norms that lie directly in a sequence into the convolutions before them, in place.
+
+    Args:
+        sequence: in eval mode.
+        copy: makes the room of the folded weights, from the convolution's; those stay as they are.
+    """
+    for index, (before, norm) in enumerate(itertools.pairwise(list(sequence))):
+        if isinstance(before, nn.Conv2d | nn.ConvTranspose2d) and isinstance(norm, nn.BatchNorm2d):
+            scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
+            shape = (1, -1, 1, 1) if isinstance(before, nn.ConvTranspose2d) else (-1, 1, 1, 1)
+            own = 0 if before.bias is None else before.bias
+            trained = before.weight.requires_grad
+            before.bias = nn.Parameter((own - norm.running_mean) * scale + norm.bias, trained)
+            before.weight = nn.Parameter(copy(before.weight.detach()).mul_(scale.view(shape)), trained)
+            sequence[index + 1] = nn.Identity()

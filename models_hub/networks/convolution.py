@@ -83,7 +83,7 @@ class WinogradConv(nn.Module):
 
     def keep_kernel(self) -> None:
         """Keep the transformed kernel, which saves its transform and costs four times the memory."""
-        self.kernel, self.taps = transformed_kernel(self.taps, *self.channels).clone(), None
+        self.kernel, self.taps = torch.mm(_both_sides(self.taps.dtype), self.taps).view(36, *self.channels), None
 
     def forward(self, maps: Tensor) -> Tensor:
         _, _, height, width = maps.shape
@@ -145,8 +145,8 @@ def whole_tiles(maps: Tensor, channels: int | None = None) -> Tensor:
 
 
 def kernel_taps(weight: Tensor) -> Tensor:
-    """3x3 kernels (out, in, 3, 3) as (9, out in), for `transformed_kernel`."""
-    return weight.flatten(2).permute(2, 0, 1).flatten(1).contiguous()
+    """3x3 kernels (out, in, 3, 3) as (9, out in), for `transformed_kernel`; the same memory if it can be."""
+    return weight.flatten(2).permute(2, 0, 1).flatten(1)
 
 
 _room = threading.local()
@@ -163,9 +163,14 @@ def transformed_kernel(taps: Tensor, outputs: int, inputs: int) -> Tensor:
     if key not in rooms or len(rooms[key]) < size:
         with torch.inference_mode(False):  # else it could not be written to outside of that mode later
             rooms[key] = taps.new_empty(size)
-    one_side = torch.tensor(KERNEL_TRANSFORM, dtype=taps.dtype)
-    made = torch.mm(torch.kron(one_side, one_side), taps, out=rooms[key][:size].view(36, outputs * inputs))
+    made = torch.mm(_both_sides(taps.dtype), taps, out=rooms[key][:size].view(36, outputs * inputs))
     return made.view(36, outputs, inputs)
+
+
+def _both_sides(dtype: torch.dtype) -> Tensor:
+    """KERNEL_TRANSFORM along both sides, (36, 9)."""
+    one_side = torch.tensor(KERNEL_TRANSFORM, dtype=dtype)
+    return torch.kron(one_side, one_side)
 
 
 def _combine(pieces: Sequence[Tensor], results: Sequence[Tensor]) -> None:

@@ -185,7 +185,7 @@ class PreparedMemory:
         ]
         weight = memory.condition.weight
         self.energy = weight.square().sum((2, 3))
-        self.taps = kernel_taps(weight)
+        self.taps = kernel_taps(weight).contiguous()
         self.experts: Tensor | None = None
         if weight.dtype == torch.float32:  # in half precision the transform loses too many digits
             kernels = memory.experts.unflatten(2, (9, -1))  # (experts, out, 9, in)
