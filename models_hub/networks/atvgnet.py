@@ -23,6 +23,14 @@ PAINTED = 1
 """Frames whose full-size maps are in memory at once; it changes memory and speed, never the result."""
 
 
+def even_pieces(values: Tensor, piece: int) -> tuple[Tensor, ...]:
+    """Values (N, ...) in as few pieces of at most `piece` as can be, of nearly one length.
+
+    Two pieces of 12 take as long as 16 and 8, and less memory.
+    """
+    return values.tensor_split(max(1, -(-len(values) // piece)))
+
+
 class ATVGnetLandmarks(nn.Module):
     """AT-net: MFCC windows and an example shape -> coefficients of the landmarks' principal components.
 
@@ -61,15 +69,16 @@ class ATVGnetLandmarks(nn.Module):
         Args:
             windows: (B, T, 28, 12) MFCC.
             example: (B, 6) coefficients of the person's shape.
-            piece: windows that are encoded at once; it changes memory and speed, never the result.
+            piece: windows that are encoded at once, at most; it changes memory and speed, never the result.
             progress: called after every piece with (windows encoded, windows in all).
         """
         batch, count = windows.shape[:2]
-        parts = []
-        for part in windows.reshape(-1, 1, *WINDOW).split(piece):
+        parts, encoded = [], 0
+        for part in even_pieces(windows.reshape(-1, 1, *WINDOW), piece):
             parts.append(self.features(self.audio(part).flatten(1)))
+            encoded += len(part)
             if progress is not None:
-                progress(min(len(parts) * piece, batch * count), batch * count)
+                progress(encoded, batch * count)
         heard = torch.cat(parts).unflatten(0, (batch, count))  # (B, T, 256)
         shape = self.example(example)[:, None].expand(-1, count, -1)
         return self.answer(self.lstm(torch.cat([shape, heard], dim=-1))[0])
@@ -85,7 +94,7 @@ class ATVGnetLandmarks(nn.Module):
 
 def _enlarging(inputs: int, outputs: int, bias: bool) -> list[nn.Module]:
     transposed = nn.ConvTranspose2d(inputs, outputs, 3, stride=2, padding=1, output_padding=1, bias=bias)
-    return [transposed, nn.BatchNorm2d(outputs), nn.ReLU()]
+    return [transposed, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)]
 
 
 class ConvGRUStep(nn.Module):
@@ -176,9 +185,9 @@ class ATVGnetFrames(nn.Module):
         return torch.lerp(image.float(), colour, attention), attention, colour, gate.float()
 
     def forward(self, image: Tensor, landmarks: Tensor, example: Tensor, piece: int = 16) -> tuple[Tensor, ...]:
-        """All frames of one video, as `frames` returns them; `piece` at a time, which changes nothing else."""
+        """All frames of one video, as `frames` returns them; at most `piece` at a time, which changes nothing else."""
         encoded = self.encode(image, example)
-        parts = [self.frames(encoded, part) for part in landmarks.split(piece)]
+        parts = [self.frames(encoded, part) for part in even_pieces(landmarks, piece)]
         return tuple(torch.cat(kind) for kind in zip(*parts, strict=True))
 
     def _drawn(self, landmarks: Tensor) -> Tensor:

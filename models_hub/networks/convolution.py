@@ -21,6 +21,9 @@ from torch.nn import functional as F
 TILES = 256
 """Tiles of 4x4 outputs that are transformed at once: their transforms stay in the cache."""
 
+HALF_WAY = 32
+"""Tiles that are in memory transformed along one side alone, at once, but at least those of one picture."""
+
 PART = 128
 """Outputs whose kernels are transformed at once where a few tiles are all there is."""
 
@@ -191,10 +194,15 @@ def tile_transform(padded: Tensor) -> Tensor:
     """Overlapping 6x6 tiles of (B, 4 r + 2, 4 c + 2, C), transformed: (36, B r c, C)."""
     batch, height, width, channels = padded.shape
     rows, columns = height // 4, width // 4
-    half = padded.new_empty(6, batch, rows, width, channels)
-    _combine([padded[:, k : k + 4 * rows - 3 : 4] for k in range(6)], half)
     whole = padded.new_empty(6, 6, batch, rows, columns, channels)
-    _combine([half[:, :, :, k : k + 4 * columns - 3 : 4] for k in range(6)], whole.transpose(0, 1))
+    both = whole.transpose(0, 1)
+    pictures = max(1, HALF_WAY // (rows * columns))
+    for start in range(0, batch, pictures):
+        some = padded[start : start + pictures]
+        half = padded.new_empty(6, len(some), rows, width, channels)
+        _combine([some[:, k : k + 4 * rows - 3 : 4] for k in range(6)], half)
+        across = [half[:, :, :, k : k + 4 * columns - 3 : 4] for k in range(6)]
+        _combine(across, both[:, :, start : start + pictures])
     return whole.view(36, batch * rows * columns, channels)
 
 

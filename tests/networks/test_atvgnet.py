@@ -11,7 +11,7 @@ import torch
 from articulate.models_hub.converters.atvgnet import frame_network, landmark_network, read_basics
 from articulate.models_hub.converters.checkpoint import plain_state
 from articulate.models_hub.networks.acceleration import accelerated
-from articulate.models_hub.networks.atvgnet import EXAGGERATION, ATVGnetLandmarks, ConvGRUStep
+from articulate.models_hub.networks.atvgnet import EXAGGERATION, ATVGnetLandmarks, ConvGRUStep, even_pieces
 
 GOLDEN = os.environ.get("ARTICULATE_GOLDEN", "")
 
@@ -147,3 +147,10 @@ def test_at_net_tells_how_far_it_is_and_can_be_stopped():
 
     with torch.inference_mode(), pytest.raises(KeyboardInterrupt, match="2"):
         network(windows, example, piece=2, progress=stop)
+
+
+@pytest.mark.parametrize(("count", "lengths"), [(24, [12, 12]), (33, [11, 11, 11]), (5, [5]), (17, [9, 8]), (0, [0])])
+def test_pieces_are_few_and_even(count, lengths):
+    values = torch.arange(count)
+    pieces = even_pieces(values, 16)
+    assert [len(piece) for piece in pieces] == lengths and torch.equal(torch.cat(pieces), values)

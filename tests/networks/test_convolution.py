@@ -3,7 +3,14 @@
 import pytest
 import torch
 from articulate.models_hub.networks.acceleration import NormRelu, RowwiseConv
-from articulate.models_hub.networks.convolution import EnlargedConv, WinogradConv, fetch, linear, transformed_kernel
+from articulate.models_hub.networks.convolution import (
+    EnlargedConv,
+    WinogradConv,
+    fetch,
+    linear,
+    tile_transform,
+    transformed_kernel,
+)
 from articulate.models_hub.networks.mcnet_blocks import thumbnail
 from torch import nn
 from torch.nn import functional as F
@@ -43,6 +50,12 @@ def test_winograd_of_two_convolutions_in_turn():
     for _ in range(2):
         assert (quick[0](maps) - one(maps)).abs().max() < 1e-3
         assert (quick[1](maps) - two(maps)).abs().max() < 1e-3
+
+
+def test_tiles_of_many_pictures_are_those_of_each():
+    maps = torch.randn(9, 14, 22, 8)  # 15 tiles a picture, so two pictures at once
+    whole = tile_transform(maps).unflatten(1, (9, 15))
+    assert torch.equal(whole, torch.stack([tile_transform(one[None]) for one in maps], dim=1))
 
 
 def test_an_impulse_gives_the_kernel_back():
