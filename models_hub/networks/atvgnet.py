@@ -19,8 +19,8 @@ EXAGGERATION = (1.0, 2.2, 2.4, 2.6, 2.8, 3.0)
 """The authors' demo multiplies the predicted coefficients by this."""
 
 
-PAINTED = 1
-"""Frames whose full-size maps are in memory at once; it changes memory and speed, never the result."""
+LARGE_MAPS = 8
+"""Frames at once, at most, where maps are large; it changes memory and speed, never the result."""
 
 
 def even_pieces(values: Tensor, piece: int) -> tuple[Tensor, ...]:
@@ -168,23 +168,28 @@ class ATVGnetFrames(nn.Module):
             Frames (n, 3, 128, 128) in -1..1, attention (n, 1, 128, 128) in 0..1 (1 = painted), colour
             (n, 3, 128, 128) in -1..1, gate (n, 1, 32, 32) in 0..1.
         """
-        image, fine, coarse, example, example_features = encoded
+        image, fine, *_ = encoded
+        known, gates = zip(*(self._known(encoded, part) for part in even_pieces(landmarks, LARGE_MAPS)), strict=True)
+        moved, gate = self.blocks(torch.cat(known)), torch.cat(gates)  # (n, 512, 8, 8): small, so all at once
+        parts = [
+            self.paint(self.base(torch.lerp(fine, one[None], seen))).float()
+            for some, seen_of_some in zip(even_pieces(moved, LARGE_MAPS), even_pieces(gate, LARGE_MAPS), strict=True)
+            for one, seen in zip(self.up(some), seen_of_some, strict=True)
+        ]
+        painted = torch.cat(parts)
+        colour, attention = painted[:, :3].tanh(), painted[:, 3:].sigmoid()
+        return torch.lerp(image.float(), colour, attention), attention, colour, gate.float()
+
+    def _known(self, encoded: tuple[Tensor, ...], landmarks: Tensor) -> tuple[Tensor, Tensor]:
+        """The state (n, 512, 8, 8) that a few frames are made of, and their gates (n, 1, 32, 32) in 0..1."""
+        _, _, coarse, example, example_features = encoded
         count = len(landmarks)
         shape = self.shape(self._drawn(landmarks))
         gate = self.gate(torch.cat([shape, example.expand(count, -1, -1, -1)], dim=1)).sigmoid()
         change = self.shape_features(shape) - example_features
-        joined = self.join(torch.cat([coarse.expand(count, -1, -1, -1), change], dim=1))
-        moved = self.up(self.blocks(self.gru(joined)))  # (n, 128, 32, 32)
-        painted = torch.cat(  # large maps: a few frames at a time
-            [
-                self.paint(self.base(torch.lerp(fine.expand(len(part), -1, -1, -1), part, seen))).float()
-                for part, seen in zip(moved.split(PAINTED), gate.split(PAINTED), strict=True)
-            ]
-        )
-        colour, attention = painted[:, :3].tanh(), painted[:, 3:].sigmoid()
-        return torch.lerp(image.float(), colour, attention), attention, colour, gate.float()
+        return self.gru(self.join(torch.cat([coarse.expand(count, -1, -1, -1), change], dim=1))), gate
 
-    def forward(self, image: Tensor, landmarks: Tensor, example: Tensor, piece: int = 16) -> tuple[Tensor, ...]:
+    def forward(self, image: Tensor, landmarks: Tensor, example: Tensor, piece: int = 24) -> tuple[Tensor, ...]:
         """All frames of one video, as `frames` returns them; at most `piece` at a time, which changes nothing else."""
         encoded = self.encode(image, example)
         parts = [self.frames(encoded, part) for part in even_pieces(landmarks, piece)]

@@ -32,7 +32,7 @@ ALIGNED = slice(27, 45)  # nose and eyes
 OPEN_EYES = 9.0
 """Pixels of the templates' frame, summed over four lids of one eye, above which the open template is taken."""
 
-CHUNK = 16
+CHUNK = 24
 
 
 def speech_landmarks(
