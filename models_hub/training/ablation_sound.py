@@ -15,16 +15,16 @@ from ..networks.landmark_predictor import LandmarkPredictor
 from ..networks.lip_shape import LIP_SLICE
 from . import fit
 from .ablation_table import Row, Table
-from .audio_to_lip import LENGTH, motion_loss, shape_basis, weigh
+from .audio_to_lip import LENGTH
 from .loop import Loop, same_chance
+from .motion import motion_loss, shape_basis, weigh
+from .speech_augmentation import augment, hide_bands
 from .speech_data import (
     LOG_FLOOR,
     Batch,
     Sampler,
     Talk,
-    augment,
     even_out,
-    hide_bands,
     talking_clips,
     usual_mouth,
 )
@@ -93,7 +93,7 @@ class Pair(nn.Module):
 def middle(batch: Batch) -> Batch:
     """The frames whose widest context lies in the crop."""
     edge = EDGE * STEP
-    kept = [value[:, EDGE:-EDGE] for value in (batch.motion, batch.seen, batch.phones)]
+    kept = [value[:, EDGE:-EDGE] for value in (batch.motion, batch.seen, batch.phones, batch.heard)]
     return Batch(batch.mel, batch.clean[:, edge:-edge], *kept)
 
 

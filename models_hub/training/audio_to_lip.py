@@ -4,9 +4,16 @@ Masked pretraining on all speech, then the same with few masks and the weight on
 reconstruction). Three kinds of speech teach one encoder at once: clips teach the lips, synthetic speech
 teaches its phones, and any speech teaches to fill in what was masked; later the averaged networks' own
 answers teach lips on voices without a face. The heads are thrown away.
+
+With `--teacher`, the encoder of a speech recogniser says of every recording what it hears, and lips that were
+learned from that take the place of real ones and of own answers (see `speech_teacher`); real ones only come in a few
+last steps, before they can be learned by heart. The clips' lags are refined by it too, and written down for the
+predictor's training.
 """
 
+import json
 from argparse import ArgumentParser, Namespace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -16,30 +23,35 @@ from torch.nn import functional as F
 from ..loading import WEIGHTS_FOLDER, pin_card, save_network
 from ..networks.audio_to_lip import MARGIN, STEP, AudioToLip
 from ..networks.landmark_predictor import LandmarkPredictor
-from ..networks.lip_shape import LIP_SLICE, MOVING
 from .fit import Average, add_common_arguments, cosine, prepare
 from .loop import Loop, same_chance
+from .motion import motion_loss, shape_basis, weigh
 from .phones import CLASSES, UNKNOWN
+from .speech_augmentation import augment, hide_bands, hide_spans
 from .speech_data import (
     Batch,
     Sampler,
     Talk,
-    augment,
-    chin_weights,
     even_out,
-    hide_bands,
-    hide_spans,
     join,
+    listened,
     plain_speech,
+    recording_mel,
     silence_batch,
     synthetic_speech,
     talking_clips,
     usual_mouth,
 )
+from .speech_teacher import SpeechTeacher, guess_lips, guess_unheard, learn_listener, refine_lags, standardise
+from .voices import other_voices
 
 LENGTH = 64  # frames of a crop
 PRETRAINING = 0.4  # share of the steps with heavy masks
 FACES, PHONES, PLAIN, SILENT = 14, 4, 3, 1  # crops of each kind in a batch
+TAUGHT_COUNTS, TAUGHT_PRETRAINING = (4, 7, 13), 0.15  # the same with a teacher
+FINISH, FINISH_FACES, FINISH_RATE = 200, 20, 2e-4  # further steps on real lips after a teacher's lessons
+LISTENERS = 3  # whose mean answer is taught
+GUESSED = 0.5  # trust in it
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -47,18 +59,27 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_common_arguments(parser, steps=1500, output="out/training/audio_to_lip")
     parser.add_argument("--rate", type=float, default=1.5e-3, help="highest learning rate")
     parser.add_argument("--synthetic", type=float, default=3000.0, help="seconds of espeak-ng speech; 0 for none")
+    parser.add_argument(
+        "--voices", type=float, default=0.0, help="seconds of speech by flite and festival, where installed"
+    )
+    parser.add_argument(
+        "--teacher", type=Path, help="encoder_model.onnx or .ort of Moonshine tiny, whose hearing is learned"
+    )
+    parser.add_argument("--width", type=int, default=96, help="channels of the encoder")
+    parser.add_argument("--dropout", type=float, default=0.2, help="share of activations dropped while it learns")
     parser.add_argument("--hold-out", nargs="*", default=[], help="train people to leave out, for choosing settings")
     parser.add_argument("--install", action="store_true", help="put the weights and their card into the package")
 
 
 class Teacher(nn.Module):
-    """The encoder with the heads that teach it: lips, phones, and the masked sound itself."""
+    """The encoder with the heads that teach it: lips, phones, the masked sound itself, what a recogniser hears."""
 
-    def __init__(self, encoder: AudioToLip, predictor: LandmarkPredictor) -> None:
+    def __init__(self, encoder: AudioToLip, predictor: LandmarkPredictor, features: int = 0) -> None:
         super().__init__()
         self.encoder, self.predictor = encoder, predictor
         self.phones = nn.Linear(encoder.width, len(CLASSES))
         self.sound = nn.Linear(encoder.width, STEP * encoder.mels)
+        self.heard = nn.Linear(encoder.width, features) if features else None
 
     def units(self, mel: Tensor, share: float, random: torch.Generator) -> tuple[Tensor, Tensor]:
         """Units of augmented log mel with spans of it masked, and which frames (B, L) were."""
@@ -80,45 +101,7 @@ def prepare_networks(clips: list[Talk], sounds: list[Talk], usual: Tensor, confi
     predictor = LandmarkPredictor(units=encoder.width)
     predictor.usual.copy_(usual)
     predictor.basis.copy_(shape_basis(clips, len(predictor.basis)))
-    return Teacher(encoder, predictor)
-
-
-def shape_basis(clips: list[Talk], shapes: int) -> Tensor:
-    """Principal motions away from the closed mouth, (shapes, 37, 2), every person counting alike."""
-    people: dict[str, list[Tensor]] = {}
-    for clip in clips:
-        people.setdefault(clip.person, []).append(clip.motion)
-    weight = (chin_weights() + 0.01).sqrt().repeat_interleave(2)
-    rows = [torch.cat(of_person).flatten(1) * weight / sum(map(len, of_person)) ** 0.5 for of_person in people.values()]
-    _, size, axes = torch.linalg.svd(torch.cat(rows), full_matrices=False)
-    spread = size[:shapes, None] / len(people) ** 0.5
-    return (axes[:shapes] * spread / weight).view(shapes, len(MOVING), 2)
-
-
-def motion_loss(predicted: Tensor, batch: Batch) -> dict[str, Tensor]:
-    """Distances of the moving points, as they are and with each crop's own mean removed, and of velocities.
-
-    The second forgives what a sound cannot tell: whose lips they are.
-    """
-    weights, seen = chin_weights(), batch.seen[..., None]
-    count = seen.sum(1, keepdim=True).clamp(min=1)
-    error = predicted - batch.motion  # (B, L, 37, 2)
-    mean = (error * seen[..., None]).sum(1, keepdim=True) / count[..., None]
-    total = (seen.sum() * weights.sum()).clamp(min=1)
-
-    def distance(difference: Tensor, known: Tensor) -> Tensor:
-        return ((difference.square().sum(-1) + 1e-6).sqrt() * weights * known).sum() / total
-
-    both = seen[:, 1:] * seen[:, :-1]
-    lips = error[..., LIP_SLICE, :]
-    gap = lips[..., 18, 1] - lips[..., 14, 1]  # inner lower less inner upper lip
-    gap = gap - (gap * batch.seen).sum(1, keepdim=True) / count[..., 0]
-    return {
-        "motion": distance(error - mean, seen),
-        "shape": distance(error, seen),
-        "speed": distance(error[:, 1:] - error[:, :-1], both),
-        "gap": (gap.abs() * batch.seen).sum() / batch.seen.sum().clamp(min=1),
-    }
+    return Teacher(encoder, predictor, 0 if clips[0].heard is None else clips[0].heard.shape[-1])
 
 
 def losses(teacher: Teacher, batch: Batch, share: float, random: torch.Generator) -> dict[str, Tensor]:
@@ -132,6 +115,9 @@ def losses(teacher: Teacher, batch: Batch, share: float, random: torch.Generator
     if hidden.any():
         clean = teacher.encoder.normalise(batch.clean).unflatten(1, (-1, STEP)).flatten(2)
         terms["sound"] = F.l1_loss(teacher.sound(units)[hidden].float(), clean[hidden])
+    if teacher.heard is not None:
+        known = batch.heard.any(-1)
+        terms["heard"] = F.l1_loss(teacher.heard(units)[known].float(), batch.heard[known])
     return terms
 
 
@@ -145,29 +131,49 @@ def guess_motion(teacher: Teacher, batch: Batch) -> None:
     batch.seen = torch.full_like(batch.seen, 0.5)
 
 
-def weigh(terms: dict[str, Tensor], pretraining: bool = False) -> Tensor:
-    """The sum that is minimised."""
-    factors = {"motion": 20.0, "shape": 5.0, "speed": 10.0, "gap": 5.0, "phones": 0.3, "sound": 0.3}
-    if pretraining:
-        factors |= {"phones": 1.0, "sound": 1.0}
-    return sum(factors[name] * term for name, term in terms.items())
-
-
 def gather(arguments: Namespace) -> tuple[list[Talk], list[Talk], list[Talk], Tensor]:
     """Clips, synthetic speech, plain speech, and people's usual closed mouth."""
     held = frozenset(arguments.hold_out)
-    clips = [talk for talk in talking_clips(arguments.data, "train") if talk.person not in held]
-    synthetic = synthetic_speech(arguments.synthetic, arguments.seed) if arguments.synthetic else []
-    return clips, synthetic, plain_speech(arguments.data, held), usual_mouth(arguments.data, held)
+    hear = SpeechTeacher(arguments.teacher) if arguments.teacher else None
+    sync = ("ok", "weak") if hear else ("ok",)
+    clips = [talk for talk in talking_clips(arguments.data, "train", sync, hear) if talk.person not in held]
+    even_out(clips)
+    synthetic = synthetic_speech(arguments.synthetic, arguments.seed, hear) if arguments.synthetic else []
+    plain = plain_speech(arguments.data, held, hear)
+    if arguments.voices:
+        for index, sound in enumerate(other_voices(arguments.voices, arguments.seed)):
+            mel = recording_mel(*sound)
+            heard = listened(*sound, len(mel) // STEP, hear)
+            plain.append(Talk(f"voice-{index}", f"voice-{index}", mel, heard=heard))
+    return clips, synthetic, plain, usual_mouth(arguments.data, held)
+
+
+def take_lessons(
+    clips: list[Talk], synthetic: list[Talk], plain: list[Talk], arguments: Namespace
+) -> tuple[list[Talk], list[Talk], list[Talk], list[Talk]]:
+    """Learn lips from the teacher's features and answer for every recording.
+
+    Returns:
+        Clips with real lips at refined lags; the same with guessed ones; synthetic and plain speech with guessed ones.
+    """
+    standardise([*clips, *plain], [*clips, *plain, *synthetic])
+    clips, _, lags = refine_lags(clips, arguments.seed)
+    (arguments.output / "lags.json").write_text(json.dumps(lags, indent=1), encoding="utf-8")
+    guessed = guess_unheard(clips, arguments.seed)
+    listeners = [learn_listener(clips, arguments.seed + index) for index in range(LISTENERS)]
+    return clips, guessed, guess_lips(listeners, synthetic, GUESSED), guess_lips(listeners, plain, GUESSED)
 
 
 def run(arguments: Namespace) -> None:
     """Train, and write audio_to_lip.safetensors into the output folder."""
     prepare(arguments)
     clips, synthetic, plain, usual = gather(arguments)
-    even_out(clips)
-    config = {"width": 96, "dropout": 0.2}
+    config = {"width": arguments.width, "dropout": arguments.dropout}
     teacher = prepare_networks(clips, clips + plain, usual, config)
+    counts, pretraining_steps, guessed = (FACES, PHONES, PLAIN), PRETRAINING * arguments.steps, clips
+    if arguments.teacher:
+        counts, pretraining_steps = TAUGHT_COUNTS, TAUGHT_PRETRAINING * arguments.steps
+        clips, guessed, synthetic, plain = take_lessons(clips, synthetic, plain, arguments)
     average = Average(teacher, 0.998)
     optimiser = torch.optim.AdamW(teacher.parameters(), arguments.rate, betas=(0.9, 0.98), weight_decay=0.05)
     parts = {"teacher": teacher, "average": average.network, "optimiser": optimiser}
@@ -175,21 +181,24 @@ def run(arguments: Namespace) -> None:
 
     def take(step: int) -> dict[str, float]:
         noise, random = same_chance(arguments.seed, step), np.random.default_rng((arguments.seed, step))
-        pretraining = step < PRETRAINING * arguments.steps
-        sources = ((clips, FACES), (synthetic, PHONES), (plain, PLAIN))
+        pretraining, finishing = step < pretraining_steps, step >= arguments.steps
+        sources = [(clips, FINISH_FACES)] if finishing else zip((guessed, synthetic, plain), counts, strict=True)
         crops = [Sampler(talks, LENGTH, random)(count) for talks, count in sources if talks]
-        if not pretraining:
+        if not pretraining and not arguments.teacher:
             for crop in crops[1:]:
                 guess_motion(average.network, crop)
-        batch = join([*crops, silence_batch(SILENT, LENGTH, noise)])
+        batch = join([*crops, silence_batch(SILENT, LENGTH, noise, crops[0].heard.shape[-1])])
         with torch.autocast("cpu", torch.bfloat16):
             terms = losses(teacher.train(), batch, 0.35 if pretraining else 0.1, noise)
-        optimiser.param_groups[0]["lr"] = arguments.rate * cosine(step, arguments.steps)
+        rate = arguments.rate * cosine(step, arguments.steps)
+        if finishing:
+            rate, average.decay = FINISH_RATE * cosine(step - arguments.steps, FINISH, warmup=20), 0.98
+        optimiser.param_groups[0]["lr"] = rate
         if loop.descend(optimiser, weigh(terms, pretraining), list(teacher.parameters()), 1.0).isfinite():
             average.update(teacher, step)
         return {name: term.item() for name, term in terms.items()}
 
-    loop.run(arguments.steps, take)
+    loop.run(arguments.steps + (FINISH if arguments.teacher else 0), take)
     folders = [arguments.output, *([WEIGHTS_FOLDER] if arguments.install else [])]
     for folder in folders:
         save_network(average.network.encoder, folder / "audio_to_lip.safetensors", config, half=True)
@@ -200,15 +209,18 @@ def run(arguments: Namespace) -> None:
 def card(arguments: Namespace, clips: list[Talk], plain: list[Talk]) -> dict[str, object]:
     """The facts about these weights."""
     people = len({clip.person for clip in clips})
+    teacher = "; taught by the encoder of the recogniser Moonshine tiny (MIT licence), which is not in it"
+    voices = f"{arguments.voices:.0f} s by the voices of flite and festival, "
     return {
         "title": "Audio-to-lip encoder",
         "architecture": "AudioToLip",
         "description": "Log mel to contextual lip motion units, 25 a second, 1.24 s of context "
         "(CALS, our reconstruction without access to the authors' code)",
         "trained_on": f"{sum(map(len, clips)) / 25:.0f} s of {len(clips)} talking clips of {people} people, "
-        f"{sum(map(len, plain)) / 25:.0f} s of speech without faces, {arguments.synthetic:.0f} s of espeak-ng speech "
-        "with its phones; masked pretraining",
-        "steps": arguments.steps,
+        f"{sum(map(len, plain)) / 25 - arguments.voices:.0f} s of speech without faces, "
+        f"{voices if arguments.voices else ''}{arguments.synthetic:.0f} s of espeak-ng speech with its phones; "
+        f"masked pretraining{teacher if arguments.teacher else ''}",
+        "steps": arguments.steps + (FINISH if arguments.teacher else 0),
         "licence": "research and demonstration; see README",
         "figures": "measured together with landmark_predictor; see there",
     }

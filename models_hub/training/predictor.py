@@ -3,8 +3,10 @@
 It learns on the units of a finished audio encoder (the embedded one unless `--encoder` names another),
 which stays frozen; sound is augmented as it was for the encoder. The encoder's training taught a predictor
 beside it; `--start` takes that one from its checkpoint and refines it, `--steps 0` only writes it down.
+`--lags` takes the clips, and how late their mouths are, as the encoder's training with a teacher found them.
 """
 
+import json
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
@@ -14,10 +16,20 @@ import torch
 from ..evaluation.speech import talk_figures
 from ..loading import EMBEDDED, WEIGHTS_FOLDER, load_network, pin_card, save_network
 from ..networks.landmark_predictor import LandmarkPredictor
-from .audio_to_lip import LENGTH, motion_loss, shape_basis, weigh
+from .audio_to_lip import LENGTH
 from .fit import Average, add_common_arguments, cosine, load_checkpoint, prepare
 from .loop import Loop, same_chance
-from .speech_data import Sampler, augment, even_out, hide_bands, join, silence_batch, talking_clips, usual_mouth
+from .motion import motion_loss, shape_basis, weigh
+from .speech_augmentation import augment, hide_bands
+from .speech_data import (
+    Sampler,
+    even_out,
+    join,
+    shifted,
+    silence_batch,
+    talking_clips,
+    usual_mouth,
+)
 
 FACES, SILENT = 22, 2  # crops of each kind in a batch
 
@@ -28,6 +40,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--rate", type=float, default=1e-3, help="highest learning rate")
     parser.add_argument("--start", type=Path, help="the encoder's checkpoint.pt, to begin with its predictor")
     parser.add_argument("--encoder", default=EMBEDDED, help="audio_to_lip.safetensors to learn on")
+    parser.add_argument("--lags", type=Path, help="lags.json of the encoder's training with a teacher")
     parser.add_argument("--hold-out", nargs="*", default=[], help="train people to leave out, for choosing settings")
     parser.add_argument("--install", action="store_true", help="put the weights and their card into the package")
 
@@ -36,7 +49,11 @@ def run(arguments: Namespace) -> None:
     """Train, and write landmark_predictor.safetensors into the output folder."""
     prepare(arguments)
     held = frozenset(arguments.hold_out)
-    clips = [talk for talk in talking_clips(arguments.data, "train") if talk.person not in held]
+    lags = json.loads(arguments.lags.read_text(encoding="utf-8")) if arguments.lags else {}
+    clips = talking_clips(arguments.data, "train", ("ok", "weak") if lags else ("ok",))
+    clips = [shifted(talk, lags.get(talk.name, 0)) for talk in clips if talk.person not in held]
+    if lags:
+        clips = [talk for talk in clips if talk.name in lags]
     even_out(clips)
     encoder = load_network("audio_to_lip", arguments.encoder)
     config = {"units": encoder.width}

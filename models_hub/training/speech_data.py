@@ -1,17 +1,16 @@
-"""Speech with and without faces as tensors, and what is done to it while training.
+"""Speech with and without faces as tensors.
 
 A clip becomes log mel at 100 frames a second and the moving points (jaw and lips) at 25, the lag between
-sound and picture corrected, head pose removed. Sound is augmented on its mel power, where gain,
-equalisation, noise, other voices, reverberation and formant shifts are a few operations on a batch.
+sound and picture corrected, head pose removed.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from ..errors import InputError
 from ..networks.audio_to_lip import MARGIN, STEP
@@ -34,6 +33,8 @@ class Talk:
         mel: (4 T, 64) natural log mel power, gain applied.
         motion: (T, 37, 2) jaw and lips less the closed mouth, face units; None for sound without a face.
         phones: (T,) class of each frame or UNKNOWN; None where nothing is known.
+        heard: (T, D) features of a recogniser (`speech_teacher`); None without one.
+        trust: how much its motion counts: 1 where it was seen, less where it was guessed.
     """
 
     name: str
@@ -41,6 +42,8 @@ class Talk:
     mel: Tensor
     motion: Tensor | None = None
     phones: Tensor | None = None
+    heard: Tensor | None = None
+    trust: float = 1.0
 
     def __len__(self) -> int:
         return len(self.mel) // STEP
@@ -114,21 +117,43 @@ def usual_mouth(data: Path, hold_out: frozenset[str] = frozenset()) -> Tensor:
     return torch.stack([people[:, 0].mean(), people[:, 0].std(), people[:, 1].mean(), people[:, 1].std()])
 
 
-def talking_clips(data: Path, split: str, sync: tuple[str, ...] = ("ok",)) -> list[Talk]:
-    """Clips with sound and mouth on one timeline."""
+Listen = Callable[[Tensor, int], Tensor]
+"""16 kHz samples (S,) and a number of video frames T -> features (T, D)."""
+
+
+def listened(samples: Tensor, rate: int, frames: int, teacher: Listen | None) -> Tensor | None:
+    """What a teacher hears in a recording, if there is one."""
+    return teacher(mono_16k(samples, rate), frames) if teacher else None
+
+
+def talking_clips(
+    data: Path,
+    split: str,
+    sync: tuple[str, ...] = ("ok",),
+    teacher: Listen | None = None,
+) -> list[Talk]:
+    """Clips with sound and mouth on one timeline, and what the teacher hears if there is one."""
     talks = []
     for row in clip_rows(data, split, sync):
         steady = clip_points(data, row["id"])
         moving = steady[:, MOVING]
         motion = moving - closed_reference(steady, moving, ANY_SMILE)
-        mel = recording_mel(*read_sound(data / "clips" / f"{row['id']}.flac"), len(motion))
-        lag = measured_lag(row)
-        if lag > 0:
-            mel, motion = mel[: len(mel) - lag * STEP], motion[lag:]
-        elif lag < 0:
-            mel, motion = mel[-lag * STEP :], motion[: len(motion) + lag]
-        talks.append(Talk(row["id"], row["person"], mel, motion))
+        sound = read_sound(data / "clips" / f"{row['id']}.flac")
+        mel, heard = recording_mel(*sound, len(motion)), listened(*sound, len(motion), teacher)
+        talks.append(shifted(Talk(row["id"], row["person"], mel, motion, heard=heard), measured_lag(row)))
     return talks
+
+
+def shifted(clip: Talk, lag: int) -> Talk:
+    """A clip whose mouth is `lag` frames late, on one timeline; what has no partner on the other side is cut off."""
+    early, late = max(0, lag), max(0, -lag)  # frames without their sound, and sounds without their frame
+    mel, motion, heard = clip.mel, clip.motion, clip.heard
+    return replace(
+        clip,
+        mel=mel[late * STEP : len(mel) - early * STEP],
+        motion=motion[early : len(motion) - late],
+        heard=None if heard is None else heard[late : len(heard) - early],
+    )
 
 
 def even_out(clips: list[Talk]) -> None:
@@ -147,23 +172,30 @@ def even_out(clips: list[Talk]) -> None:
         clip.motion = clip.motion * (usual / size[clip.person])
 
 
-def plain_speech(data: Path, hold_out: frozenset[str] = frozenset()) -> list[Talk]:
+def plain_speech(data: Path, hold_out: frozenset[str] = frozenset(), teacher: Listen | None = None) -> list[Talk]:
     """Sound without trusted faces: the recordings of speech/ and train clips that are not in sync."""
     paths = {path.stem: path for path in sorted((data / "speech").glob("*.flac"))}
     for row in read_manifest(data):
         weak = row["kind"] == "clip" and row["split"] == "train" and row["sync"] == "weak"
         if weak and row["person"] not in hold_out:
             paths[row["id"]] = data / "clips" / f"{row['id']}.flac"
-    return [Talk(name, name, recording_mel(*read_sound(path))) for name, path in paths.items()]
+    talks = []
+    for name, path in paths.items():
+        sound = read_sound(path)
+        mel = recording_mel(*sound)
+        talks.append(Talk(name, name, mel, heard=listened(*sound, len(mel) // STEP, teacher)))
+    return talks
 
 
-def synthetic_speech(seconds: float, seed: int) -> list[Talk]:
+def synthetic_speech(seconds: float, seed: int, teacher: Listen | None = None) -> list[Talk]:
     """espeak-ng sentences with the phone of every frame."""
     talks = []
     for index, utterance in enumerate(utterances(seconds, seed)):
-        mel = recording_mel(torch.from_numpy(utterance.samples), utterance.sample_rate)
+        sound = torch.from_numpy(utterance.samples), utterance.sample_rate
+        mel = recording_mel(*sound)
         phones = torch.from_numpy(frame_classes(utterance, len(mel) // STEP))
-        talks.append(Talk(f"synthetic-{index}", f"synthetic-{index}", mel, phones=phones))
+        heard = listened(*sound, len(phones), teacher)
+        talks.append(Talk(f"synthetic-{index}", f"synthetic-{index}", mel, phones=phones, heard=heard))
     return talks
 
 
@@ -175,8 +207,9 @@ class Batch:
         mel: (B, MARGIN + 4 L + MARGIN, 64) natural log mel, augmented.
         clean: (B, 4 L, 64) the same middle without augmentation.
         motion: (B, L, 37, 2), zeros where unknown.
-        seen: (B, L) 1 where the motion is known.
+        seen: (B, L) 1 where the motion is known, less where it was guessed.
         phones: (B, L) class or UNKNOWN.
+        heard: (B, L, D) features of a recogniser, zeros where unknown; D is 0 without one.
     """
 
     mel: Tensor
@@ -184,6 +217,7 @@ class Batch:
     motion: Tensor
     seen: Tensor
     phones: Tensor
+    heard: Tensor
 
 
 class Sampler:
@@ -220,12 +254,13 @@ class Sampler:
         inside = ((places >= 0) & (places <= len(talk) - 1)).float()
         motion, seen = torch.zeros(length, len(MOVING), 2), torch.zeros(length)
         if talk.motion is not None:
-            motion, seen = _read(talk.motion, places.clamp(0, len(talk) - 1), 0.0), inside
+            motion, seen = _read(talk.motion, places.clamp(0, len(talk) - 1), 0.0), inside * talk.trust
         phones = torch.full((length,), UNKNOWN)
         if talk.phones is not None:
             nearest = talk.phones[places.round().long().clamp(0, len(talk) - 1)]
             phones = torch.where(inside > 0, nearest, 0)
-        return mel, mel[MARGIN : MARGIN + length * STEP], motion, seen, phones
+        heard = torch.zeros(length, 0) if talk.heard is None else _read(talk.heard, places, 0.0)
+        return mel, mel[MARGIN : MARGIN + length * STEP], motion, seen, phones, heard
 
 
 def _read(values: Tensor, places: Tensor, outside: float) -> Tensor:
@@ -241,8 +276,8 @@ def _read(values: Tensor, places: Tensor, outside: float) -> Tensor:
     return torch.lerp(rows(index), rows(index + 1), share)
 
 
-def silence_batch(count: int, length: int, random: torch.Generator) -> Batch:
-    """Crops of silence and steady noise, whose mouth is closed."""
+def silence_batch(count: int, length: int, random: torch.Generator, features: int = 0) -> Batch:
+    """Crops of silence and steady noise, whose mouth is closed; what a teacher would hear in them is unknown."""
     frames = length * STEP + 2 * MARGIN
     level = torch.empty(count, 1, 1).uniform_(-21, -9, generator=random)
     tilt = torch.randn(count, 1, 1, generator=random) * torch.linspace(-1.5, 1.5, MELS)
@@ -252,66 +287,13 @@ def silence_batch(count: int, length: int, random: torch.Generator) -> Batch:
     mel[::3] = LOG_FLOOR
     middle = mel[:, MARGIN : MARGIN + length * STEP]
     motion, seen = torch.zeros(count, length, len(MOVING), 2), torch.ones(count, length)
-    return Batch(mel, middle, motion, seen, torch.zeros(count, length, dtype=torch.long))
+    phones, heard = torch.zeros(count, length, dtype=torch.long), torch.zeros(count, length, features)
+    return Batch(mel, middle, motion, seen, phones, heard)
 
 
 def join(batches: list[Batch]) -> Batch:
     """Several batches as one."""
     return Batch(*(torch.cat([getattr(batch, name) for batch in batches]) for name in Batch.__annotations__))
-
-
-def augment(mel: Tensor, random: torch.Generator) -> Tensor:
-    """What rooms, microphones and other throats do to speech, on (B, F, 64) natural log mel power."""
-    count, frames, bands = mel.shape
-
-    def uniform(low: float, high: float, *shape: int) -> Tensor:
-        return torch.empty(count, *(shape or (1, 1))).uniform_(low, high, generator=random)
-
-    def sometimes(share: float) -> Tensor:
-        return (torch.rand(count, 1, 1, generator=random) < share).float()
-
-    # Formants: stretch and shift the band axis.
-    stretch, shift = uniform(-0.12, 0.12), uniform(-2.5, 2.5)
-    place = (torch.arange(bands) * (1 + stretch) + shift).clamp(0, bands - 1).expand(count, frames, bands)
-    low = place.floor().long()
-    high = (low + 1).clamp(max=bands - 1)
-    mel = torch.lerp(mel.gather(2, low), mel.gather(2, high), place - low)
-
-    # Microphone and distance: smooth equalisation and gain.
-    ripple = torch.cos(torch.pi * torch.arange(4)[:, None] * (torch.arange(bands) + 0.5) / bands)
-    mel = mel + torch.einsum("bk,km->bm", 0.5 * torch.randn(count, 4, generator=random), ripple)[:, None]
-
-    # Room: each band decays exponentially after the direct sound.
-    power = mel.exp()
-    taps = torch.arange(1, 25)[None, :, None]
-    decay = torch.exp(-taps / uniform(2.0, 8.0)) * uniform(0.02, 0.25) * sometimes(0.3)  # (B, 24, 1)
-    spectrum = torch.fft.rfft(F.pad(decay, (0, 0, 1, 0)), frames + 24, dim=1)
-    tail = torch.fft.irfft(torch.fft.rfft(power, frames + 24, dim=1) * spectrum, frames + 24, dim=1)
-    power = power + tail[:, :frames].clamp(min=0)
-
-    # Steady noise, and another voice of the batch far behind.
-    loud = power.mean((1, 2), keepdim=True)
-    tilt = torch.exp(torch.randn(count, 1, 1, generator=random) * torch.linspace(-1.5, 1.5, bands))
-    grain = -torch.log(torch.rand(count, frames, bands, generator=random).clamp(min=1e-3))
-    noise = loud * 10 ** uniform(-4.5, -0.8) * tilt * grain * sometimes(0.6)
-    other = power.roll(1, 0) * (loud / loud.roll(1, 0)) * 10 ** uniform(-4.0, -1.0) * sometimes(0.25)
-    return torch.log(power + noise + other + FLOOR)
-
-
-def hide_bands(mel: Tensor, random: torch.Generator, widest: int = 12) -> Tensor:
-    """Replace one random run of bands of normalised mel (B, F, 64) with the mean."""
-    count, _, bands = mel.shape
-    width = torch.randint(0, widest + 1, (count, 1, 1), generator=random)
-    first = torch.randint(0, bands - widest, (count, 1, 1), generator=random)
-    band = torch.arange(bands)
-    return mel.masked_fill((band >= first) & (band < first + width), 0.0)
-
-
-def hide_spans(count: int, frames: int, share: float, span: int, random: torch.Generator) -> Tensor:
-    """(count, frames) bool, True in random spans that cover about `share` of the time."""
-    starts = torch.rand(count, frames, generator=random) < share / span
-    hidden = F.max_pool1d(F.pad(starts.float()[:, None], (span - 1, 0)), span, stride=1)[:, 0]
-    return hidden > 0
 
 
 def chin_weights() -> Tensor:

@@ -20,7 +20,8 @@ from ..networks.sync_critic import FRAMES, SyncCritic, lower_faces
 from .fit import Average, add_common_arguments, cosine, prepare
 from .footage import read_clip
 from .loop import Loop, same_chance
-from .speech_data import augment, clip_rows, measured_lag, read_sound, recording_mel
+from .speech_augmentation import augment
+from .speech_data import clip_rows, measured_lag, read_sound, recording_mel
 
 CLIPS, MOMENTS = 8, 9  # of a batch, and of each clip in it
 NEAREST, FARTHEST = 4, 25  # frames by which the sound of a false pair is off

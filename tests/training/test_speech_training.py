@@ -1,6 +1,7 @@
 """Speech training on a made-up data folder: it runs, resumes, and what it learns from is on one timeline."""
 
 import csv
+import json
 from argparse import ArgumentParser
 
 import numpy as np
@@ -10,7 +11,15 @@ from articulate.models_hub.errors import InputError
 from articulate.models_hub.loading import load_network
 from articulate.models_hub.networks.audio_to_lip import MARGIN, STEP
 from articulate.models_hub.networks.lip_shape import LIP_SLICE
-from articulate.models_hub.training import audio_to_lip, predictor, speech_data
+from articulate.models_hub.training import (
+    audio_to_lip,
+    motion,
+    predictor,
+    speech_augmentation,
+    speech_data,
+    speech_teacher,
+    voices,
+)
 from articulate.models_hub.training.phones import CLASSES, UNKNOWN, Utterance, frame_classes, phone_class
 
 FRAMES = 60
@@ -90,13 +99,13 @@ def test_crops_have_their_margins(data):
 
 def test_augmentation_is_finite_and_repeats_with_its_seed(data):
     mel = speech_data.talking_clips(data, "train")[0].mel[None].repeat(4, 1, 1)
-    first, second = (speech_data.augment(mel, torch.Generator().manual_seed(1)) for _ in range(2))
+    first, second = (speech_augmentation.augment(mel, torch.Generator().manual_seed(1)) for _ in range(2))
     assert torch.equal(first, second)
     assert first.isfinite().all() and not torch.allclose(first, mel)
 
 
 def test_hidden_spans_cover_about_their_share():
-    hidden = speech_data.hide_spans(200, 400, 0.3, 5, torch.Generator().manual_seed(0))
+    hidden = speech_augmentation.hide_spans(200, 400, 0.3, 5, torch.Generator().manual_seed(0))
     assert 0.2 < hidden.float().mean() < 0.35
 
 
@@ -132,9 +141,52 @@ def test_encoder_and_predictor_train_resume_and_load(data, tmp_path):
     assert ends[0]["step"] == ends[1]["step"] == 4
 
 
+def test_an_encoder_learns_what_a_teacher_hears(data, tmp_path, monkeypatch):
+    def hear(samples, frames):
+        level = samples[: frames * 640].view(frames, 640).abs().mean(1)
+        return torch.stack([level, level.roll(1), torch.arange(frames) % 2], 1)
+
+    monkeypatch.setattr(audio_to_lip, "SpeechTeacher", lambda path: hear)
+    monkeypatch.setattr(audio_to_lip, "other_voices", lambda seconds, seed: [(torch.randn(1, 32_000), 16_000)])
+    monkeypatch.setattr(speech_teacher, "STEPS", 60)
+    monkeypatch.setattr(audio_to_lip, "FINISH", 1)
+    more = ("--steps", 2, "--synthetic", 0, "--voices", 2, "--teacher", "encoder.onnx", "--width", 16)
+    audio_to_lip.run(arguments(audio_to_lip, data, tmp_path, *more))
+    assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["teacher"]["heard.weight"].shape == (3, 16)
+    weights = tmp_path / "audio_to_lip.safetensors"
+    assert load_network("audio_to_lip", str(weights)).width == 16
+    lags = tmp_path / "lags.json"
+    assert set(json.loads(lags.read_text())) <= {"a", "b"}
+    lags.write_text('{"b": 1}')
+    output = tmp_path / "predictor"
+    predictor.run(arguments(predictor, data, output, "--steps", 1, "--encoder", weights, "--lags", lags))
+    assert load_network("landmark_predictor", str(output / "landmark_predictor.safetensors"))
+
+
+def test_other_voices_speak_until_it_is_enough(tmp_path, monkeypatch):
+    import soundfile
+
+    soundfile.write(str(tmp_path / "sentence.wav"), np.zeros(32_000), 16_000)
+    program = tmp_path / "flite"
+    program.write_text(f'#!/bin/sh\nfor last; do :; done\ncp "{tmp_path / "sentence.wav"}" "$last"\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setattr(voices, "installed_voices", lambda: [("flite", "slt")])
+    made = voices.other_voices(5, 0)
+    assert [(samples.shape, rate) for samples, rate in made] == [((1, 32_000), 16_000)] * 3
+    program.write_text("#!/bin/sh\n")
+    assert voices.other_voices(5, 0) == []
+
+
+def test_no_other_voices_gets_a_sentence(monkeypatch):
+    monkeypatch.setattr(voices.shutil, "which", lambda name: None)
+    with pytest.raises(InputError, match="flite or festival"):
+        voices.other_voices(5, 0)
+
+
 def test_motion_loss_forgives_an_offset_in_its_first_term_only():
     batch = speech_data.silence_batch(2, 8, torch.Generator().manual_seed(0))
-    terms = audio_to_lip.motion_loss(batch.motion + 0.1, batch)
+    terms = motion.motion_loss(batch.motion + 0.1, batch)
     assert terms["motion"] < 2e-3 < terms["shape"]
 
 
