@@ -6,9 +6,8 @@ teaches its phones, and any speech teaches to fill in what was masked; later the
 answers teach lips on voices without a face. The heads are thrown away.
 
 With `--teacher`, the encoder of a speech recogniser says of every recording what it hears, and lips that were
-learned from that take the place of real ones and of own answers (see `speech_teacher`); real ones only come in a few
-last steps, before they can be learned by heart. The clips' lags are refined by it too, and written down for the
-predictor's training.
+learned from that take the place of real ones and of own answers (see `speech_teacher`); real ones only teach the
+predictor, later. The clips' lags are refined by it too, and written down for that.
 """
 
 import json
@@ -49,7 +48,6 @@ LENGTH = 64  # frames of a crop
 PRETRAINING = 0.4  # share of the steps with heavy masks
 FACES, PHONES, PLAIN, SILENT = 14, 4, 3, 1  # crops of each kind in a batch
 TAUGHT_COUNTS, TAUGHT_PRETRAINING = (4, 7, 13), 0.15  # the same with a teacher
-FINISH, FINISH_FACES, FINISH_RATE = 200, 20, 2e-4  # further steps on real lips after a teacher's lessons
 LISTENERS = 3  # whose mean answer is taught
 GUESSED = 0.5  # trust in it
 
@@ -181,8 +179,8 @@ def run(arguments: Namespace) -> None:
 
     def take(step: int) -> dict[str, float]:
         noise, random = same_chance(arguments.seed, step), np.random.default_rng((arguments.seed, step))
-        pretraining, finishing = step < pretraining_steps, step >= arguments.steps
-        sources = [(clips, FINISH_FACES)] if finishing else zip((guessed, synthetic, plain), counts, strict=True)
+        pretraining = step < pretraining_steps
+        sources = zip((guessed, synthetic, plain), counts, strict=True)
         crops = [Sampler(talks, LENGTH, random)(count) for talks, count in sources if talks]
         if not pretraining and not arguments.teacher:
             for crop in crops[1:]:
@@ -190,15 +188,12 @@ def run(arguments: Namespace) -> None:
         batch = join([*crops, silence_batch(SILENT, LENGTH, noise, crops[0].heard.shape[-1])])
         with torch.autocast("cpu", torch.bfloat16):
             terms = losses(teacher.train(), batch, 0.35 if pretraining else 0.1, noise)
-        rate = arguments.rate * cosine(step, arguments.steps)
-        if finishing:
-            rate, average.decay = FINISH_RATE * cosine(step - arguments.steps, FINISH, warmup=20), 0.98
-        optimiser.param_groups[0]["lr"] = rate
+        optimiser.param_groups[0]["lr"] = arguments.rate * cosine(step, arguments.steps)
         if loop.descend(optimiser, weigh(terms, pretraining), list(teacher.parameters()), 1.0).isfinite():
             average.update(teacher, step)
         return {name: term.item() for name, term in terms.items()}
 
-    loop.run(arguments.steps + (FINISH if arguments.teacher else 0), take)
+    loop.run(arguments.steps, take)
     folders = [arguments.output, *([WEIGHTS_FOLDER] if arguments.install else [])]
     for folder in folders:
         save_network(average.network.encoder, folder / "audio_to_lip.safetensors", config, half=True)
@@ -220,7 +215,7 @@ def card(arguments: Namespace, clips: list[Talk], plain: list[Talk]) -> dict[str
         f"{sum(map(len, plain)) / 25 - arguments.voices:.0f} s of speech without faces, "
         f"{voices if arguments.voices else ''}{arguments.synthetic:.0f} s of espeak-ng speech with its phones; "
         f"masked pretraining{teacher if arguments.teacher else ''}",
-        "steps": arguments.steps + (FINISH if arguments.teacher else 0),
+        "steps": arguments.steps,
         "licence": "research and demonstration; see README",
         "figures": "measured together with landmark_predictor; see there",
     }

@@ -149,7 +149,6 @@ def test_an_encoder_learns_what_a_teacher_hears(data, tmp_path, monkeypatch):
     monkeypatch.setattr(audio_to_lip, "SpeechTeacher", lambda path: hear)
     monkeypatch.setattr(audio_to_lip, "other_voices", lambda seconds, seed: [(torch.randn(1, 32_000), 16_000)])
     monkeypatch.setattr(speech_teacher, "STEPS", 60)
-    monkeypatch.setattr(audio_to_lip, "FINISH", 1)
     more = ("--steps", 2, "--synthetic", 0, "--voices", 2, "--teacher", "encoder.onnx", "--width", 16)
     audio_to_lip.run(arguments(audio_to_lip, data, tmp_path, *more))
     assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["teacher"]["heard.weight"].shape == (3, 16)
