@@ -15,11 +15,11 @@ from ..networks.landmark_predictor import LandmarkPredictor
 from ..networks.lip_shape import LIP_SLICE
 from . import fit
 from .ablation_table import Row, Table
-from .audio_to_lip import LENGTH
 from .loop import Loop, same_chance
 from .motion import motion_loss, shape_basis, weigh
 from .speech_augmentation import augment, hide_bands
 from .speech_data import (
+    LENGTH,
     LOG_FLOOR,
     Batch,
     Sampler,

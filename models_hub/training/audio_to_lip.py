@@ -28,6 +28,7 @@ from .motion import motion_loss, shape_basis, weigh
 from .phones import CLASSES, UNKNOWN
 from .speech_augmentation import augment, hide_bands, hide_spans
 from .speech_data import (
+    LENGTH,
     Batch,
     Sampler,
     Talk,
@@ -44,12 +45,12 @@ from .speech_data import (
 from .speech_teacher import SpeechTeacher, guess_lips, guess_unheard, learn_listener, refine_lags, standardise
 from .voices import other_voices
 
-LENGTH = 64  # frames of a crop
 PRETRAINING = 0.4  # share of the steps with heavy masks
 FACES, PHONES, PLAIN, SILENT = 14, 4, 3, 1  # crops of each kind in a batch
 TAUGHT_COUNTS, TAUGHT_PRETRAINING = (4, 7, 13), 0.15  # the same with a teacher
 LISTENERS = 3  # whose mean answer is taught
 GUESSED = 0.5  # trust in it
+VOICE = "voice-"  # what names of recordings by other synthesisers begin with
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -142,7 +143,7 @@ def gather(arguments: Namespace) -> tuple[list[Talk], list[Talk], list[Talk], Te
         for index, sound in enumerate(other_voices(arguments.voices, arguments.seed)):
             mel = recording_mel(*sound)
             heard = listened(*sound, len(mel) // STEP, hear)
-            plain.append(Talk(f"voice-{index}", f"voice-{index}", mel, heard=heard))
+            plain.append(Talk(f"{VOICE}{index}", f"{VOICE}{index}", mel, heard=heard))
     return clips, synthetic, plain, usual_mouth(arguments.data, held)
 
 
@@ -205,15 +206,16 @@ def card(arguments: Namespace, clips: list[Talk], plain: list[Talk]) -> dict[str
     """The facts about these weights."""
     people = len({clip.person for clip in clips})
     teacher = "; taught by the encoder of the recogniser Moonshine tiny (MIT licence), which is not in it"
-    voices = f"{arguments.voices:.0f} s by the voices of flite and festival, "
+    spoken = sum(len(talk) for talk in plain if talk.name.startswith(VOICE)) / 25
+    voices = f"{spoken:.0f} s by the voices of flite and festival, "
     return {
         "title": "Audio-to-lip encoder",
         "architecture": "AudioToLip",
         "description": "Log mel to contextual lip motion units, 25 a second, 1.24 s of context "
         "(CALS, our reconstruction without access to the authors' code)",
         "trained_on": f"{sum(map(len, clips)) / 25:.0f} s of {len(clips)} talking clips of {people} people, "
-        f"{sum(map(len, plain)) / 25 - arguments.voices:.0f} s of speech without faces, "
-        f"{voices if arguments.voices else ''}{arguments.synthetic:.0f} s of espeak-ng speech with its phones; "
+        f"{sum(map(len, plain)) / 25 - spoken:.0f} s of speech without faces, "
+        f"{voices if spoken else ''}{arguments.synthetic:.0f} s of espeak-ng speech with its phones; "
         f"masked pretraining{teacher if arguments.teacher else ''}",
         "steps": arguments.steps,
         "licence": "research and demonstration; see README",

@@ -16,12 +16,12 @@ import torch
 from ..evaluation.speech import talk_figures
 from ..loading import EMBEDDED, WEIGHTS_FOLDER, load_network, pin_card, save_network
 from ..networks.landmark_predictor import LandmarkPredictor
-from .audio_to_lip import LENGTH
 from .fit import Average, add_common_arguments, cosine, load_checkpoint, prepare
 from .loop import Loop, same_chance
 from .motion import motion_loss, shape_basis, weigh
 from .speech_augmentation import augment, hide_bands
 from .speech_data import (
+    LENGTH,
     Sampler,
     even_out,
     join,

@@ -21,6 +21,7 @@ from .footage import read_manifest, read_points
 from .phones import UNKNOWN, frame_classes, utterances
 
 LOG_FLOOR = float(np.log(FLOOR))
+LENGTH = 64  # frames of a crop that an encoder or a predictor learns from
 MOST_LAG = 6  # frames; a larger measured lag is taken for a wrong measurement
 
 

@@ -23,15 +23,15 @@ from ..networks.lip_shape import LIP_SLICE
 from ..stages.audio import SAMPLE_RATE
 from .fit import Average, cosine
 from .motion import motion_loss, shape_basis, weigh
-from .speech_data import Sampler, Talk, shifted
+from .speech_data import LENGTH, Sampler, Talk, shifted
 
 HOP, FIRST = 384, 447  # samples between two of its features, and to the centre of the first
 BEFORE, AFTER = 4000, 800  # silence put around a recording
 LONGEST = 20 * SAMPLE_RATE  # it was taught on utterances; longer recordings are heard in parts
 OVERLAP = 2 * SAMPLE_RATE
-SHAPES, FOLDS, STEPS, LENGTH = 12, 5, 300, 64
+SHAPES, FOLDS, STEPS = 12, 5, 300
 MOST_LAG = 4  # frames either way within which a clip's lag is looked for
-CERTAIN = 0.3  # correlation of opening below which a clip's lips are not believed to belong to its sound
+CERTAIN = 0.3  # correlation of lip motion below which a clip's lips are not believed to belong to its sound
 
 
 class SpeechTeacher:
@@ -54,7 +54,9 @@ class SpeechTeacher:
         try:
             self.session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's errors have no common base
-            raise InputError(f"{path} is not a network that onnxruntime can run ({error}); see --help.") from error
+            raise InputError(
+                f"{path} is not a network that onnxruntime can run ({error}); the README says where a teacher is."
+            ) from error
         names = [given.name for given in self.session.get_inputs()]
         if names != ["input_values", "attention_mask"]:
             raise InputError(f"{path} takes {names}; the teacher must take input_values and attention_mask.")

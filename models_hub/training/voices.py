@@ -36,14 +36,15 @@ def installed_voices() -> list[tuple[str, str]]:
 
 
 def other_voices(seconds: float, seed: int) -> list[tuple[Tensor, int]]:
-    """Made-up sentences by every installed voice in turn, at random paces, as samples (1, S) and their rate."""
+    """Made-up sentences by random installed voices at random paces, as samples (1, S) and their rate."""
     random, voices = np.random.default_rng(seed), installed_voices()
     made: list[tuple[Tensor, int]] = []
-    total = failed = 0.0
+    total = 0.0
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "sentence.wav"
-        while total < seconds and failed < len(voices):
-            program, voice = voices[int(random.integers(len(voices)))]
+        while total < seconds and voices:
+            chosen = int(random.integers(len(voices)))
+            program, voice = voices[chosen]
             text, pace = made_up_sentence(random, int(random.integers(5, 12))), random.uniform(0.8, 1.3)
             if program == "flite":
                 call = ["flite", "-voice", voice, "--setf", f"duration_stretch={pace:.2f}", "-t", text, str(path)]
@@ -54,7 +55,7 @@ def other_voices(seconds: float, seed: int) -> list[tuple[Tensor, int]]:
             subprocess.run(call, input=text, text=True, capture_output=True, timeout=60)
             samples, rate = read_sound(path) if path.exists() else (None, 0)
             if samples is None or samples.shape[-1] < rate:
-                failed += 1  # a voice without its data; all of them failing must end
+                del voices[chosen]  # it lacks its data; the others make up for it
                 continue
             made.append((samples, rate))
             total += samples.shape[-1] / rate

@@ -173,6 +173,10 @@ def test_other_voices_speak_until_it_is_enough(tmp_path, monkeypatch):
     monkeypatch.setattr(voices, "installed_voices", lambda: [("flite", "slt")])
     made = voices.other_voices(5, 0)
     assert [(samples.shape, rate) for samples, rate in made] == [((1, 32_000), 16_000)] * 3
+    whole = program.read_text()
+    program.write_text(whole.replace("#!/bin/sh\n", '#!/bin/sh\n[ "$2" = awb ] && exit 1\n'))
+    monkeypatch.setattr(voices, "installed_voices", lambda: [("flite", "awb"), ("flite", "slt")])
+    assert len(voices.other_voices(21, 0)) == 11  # one voice lacks its data; the other makes up for it
     program.write_text("#!/bin/sh\n")
     assert voices.other_voices(5, 0) == []
 
