@@ -74,7 +74,8 @@ def _frame_generator(shapes: Shapes) -> Sizes | None:
 def _generator_sizes(shapes: Shapes) -> Sizes:
     channels = [shapes[f"{name}.weight"][0] for name in ("up_half.0", "up_quarter.0", "enter.0.0")]
     guide = shapes.get("condense_coarse.guide.weight", (0, 0))
-    return {"channels": channels, "width": shapes["paint.weight"][1], "condenser": guide[1]}
+    mouth = shapes.get("mouth.paint.weight", (0, 0))[1]
+    return {"channels": channels, "width": shapes["paint.weight"][1], "condenser": guide[1], "mouth": mouth}
 
 
 def _personal(shapes: Shapes, sizes: Sizes) -> Sizes:

@@ -4,7 +4,8 @@ MCNet's decoder made slim: skips of warped features at every scale, output
 blend * (warped source + shading) + (1 - blend) * painted. The shading is coarse, a quarter of the size,
 so that light may change on moving skin while its texture stays the photo's. The inner mouth of the
 driving landmarks is known occlusion: it is drawn and given to the decoder, and where the source never
-showed it, it is painted whatever the blend says (trial, point 1). Our reconstruction.
+showed it, it is painted whatever the blend says (trial, point 1); what is painted there comes from a painter of
+mouths of its own (mouth_painter.py). Our reconstruction.
 """
 
 import torch
@@ -16,6 +17,7 @@ from .condenser import AttentionCondenser
 from .density import density_maps
 from .ibug68 import DENSITY_REGIONS, EYES, INNER_LIPS, OUTER_LIPS
 from .landmark_motion import inner_mouth_mask, mouth_coordinates
+from .mouth_painter import MouthPainter, onto_frame
 
 FINE_REGIONS = (EYES, OUTER_LIPS, INNER_LIPS)
 BLEND_BIAS = 1.0  # logit of trust in the warped source at the start
@@ -47,9 +49,16 @@ class FrameGenerator(nn.Module):
         channels: of the warper's levels at half, quarter and eighth size.
         width: channels of the last layers, which paint four pixels to a cell of half size.
         condenser: length of the CLIP embedding that attention condensers are guided by (CPNet); 0 leaves them out.
+        mouth: channels of the mouth painter; 0 leaves it out.
     """
 
-    def __init__(self, channels: tuple[int, ...] = (32, 64, 128), width: int = 40, condenser: int = 0) -> None:
+    def __init__(
+        self,
+        channels: tuple[int, ...] = (32, 64, 128),
+        width: int = 40,
+        condenser: int = 0,
+        mouth: int = 0,
+    ) -> None:
         super().__init__()
         self.channels = tuple(channels)
         half, quarter, coarse = self.channels
@@ -68,6 +77,9 @@ class FrameGenerator(nn.Module):
         if condenser:
             self.condense_coarse = AttentionCondenser(coarse, embedding=condenser)
             self.condense_quarter = AttentionCondenser(quarter, embedding=condenser)
+        if mouth:
+            self.mouth = MouthPainter(mouth)
+        self.sizes = {"channels": list(channels), "width": width, "condenser": condenser, "mouth": mouth}
 
     @staticmethod
     def hints(source_points: Tensor, driving_points: Tensor, flow: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -88,6 +100,32 @@ class FrameGenerator(nn.Module):
         fine = [fine, *masks, mouth_coordinates(driving_points, size // 2)]
         return coarse, torch.cat(quarter, dim=1), torch.cat(fine, dim=1)
 
+    def paint_mouth(
+        self,
+        source: Tensor,
+        source_points: Tensor,
+        driving_points: Tensor,
+        flow: Tensor,
+        hints: tuple[Tensor, Tensor, Tensor],
+        colours: Tensor | None = None,
+    ) -> Tensor | None:
+        """What the mouth painter puts between the lips of whole frames.
+
+        Args:
+            source: (B, 3, S, S) in 0..1.
+            source_points, driving_points, flow: as for `hints`.
+            hints: of the same frames.
+            colours: `face_colours` of the sources, where they are known already.
+
+        Returns:
+            (B, 4, S, S): colours in 0..1 times their weight, and the weight; None without a painter.
+        """
+        if not hasattr(self, "mouth"):
+            return None
+        shown = hints[2][:, len(FINE_REGIONS) + 1 : -COORDINATES]
+        painted, weight = self.mouth.windows(source, source_points, driving_points, flow, shown, colours)
+        return onto_frame(torch.cat([painted * weight, weight], dim=1), driving_points, source.shape[-1])
+
     def _condense(self, scale: str, features: Tensor, embedding: Tensor | None) -> Tensor:
         condenser = getattr(self, f"condense_{scale}", None)
         return features if condenser is None else condenser(features, embedding)
@@ -98,6 +136,7 @@ class FrameGenerator(nn.Module):
         hints: tuple[Tensor, Tensor, Tensor],
         warped: Tensor,
         embedding: Tensor | None = None,
+        mouth: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Paint a frame, shade the warped source, and say which is better where.
 
@@ -106,6 +145,7 @@ class FrameGenerator(nn.Module):
             hints: from `hints`.
             warped: (B, 3, S, S), the source itself, warped.
             embedding: (1, E) of CLIP for condensers; without it they predict it.
+            mouth: (B, 4, S, S), from `paint_mouth`.
 
         Returns:
             Painted (B, 3, S, S) in 0..1; the shaded warped source (B, 3, S, S) in 0..1; blend (B, 1, S, S)
@@ -126,4 +166,22 @@ class FrameGenerator(nn.Module):
         inner, shown = hints[2][:, len(FINE_REGIONS) : -COORDINATES].chunk(2, dim=1)
         hidden = resize(inner * (1 - shown), painted.shape[-2:])
         # A mere prior on the logit is outvoted in training: fog of lips instead of teeth.
-        return painted[:, :3].sigmoid(), shaded, (painted[:, 3:] + BLEND_BIAS).sigmoid() * (1 - hidden)
+        blend = (painted[:, 3:] + BLEND_BIAS).sigmoid() * (1 - hidden)
+        colours = painted[:, :3].sigmoid()
+        if mouth is not None:
+            colours, blend = lay_over(colours, blend, mouth)
+        return colours, shaded, blend
+
+
+def lay_over(painted: Tensor, blend: Tensor, mouth: Tensor) -> tuple[Tensor, Tensor]:
+    """Painted colours and blend whose frame is the one of before with the mouth laid over it.
+
+    Args:
+        painted: (B, 3, S, S) in 0..1.
+        blend: (B, 1, S, S) in 0..1.
+        mouth: (B, 4, S, S), colours times their weight, and the weight.
+    """
+    colours, weight = mouth.split((3, 1), dim=1)
+    trust = blend * (1 - weight)
+    mixed = (painted * (1 - blend) * (1 - weight) + colours) / (1 - trust).clamp(min=1e-4)
+    return torch.where(weight > 0, mixed, painted), trust

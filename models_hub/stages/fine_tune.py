@@ -228,10 +228,7 @@ def write(
     network: nn.Module, tuned: nn.Module, path: Path, references: Tensor, settings: TuneSettings, state: TuneState
 ) -> None:
     """Write a tuned network: personal where it was adapted, plain where all weights were trained."""
-    generator = isinstance(network, FrameGenerator)
-    sizes = {"channels": list(network.channels)}
-    if generator and hasattr(network, "condense_coarse"):
-        sizes["condenser"] = network.condense_coarse.guide.in_features
+    sizes = network.sizes if isinstance(network, FrameGenerator) else {"channels": list(network.channels)}
     if not settings.rank:
         save_network(tuned, path, sizes, half=True, **_header(state))
         return

@@ -11,6 +11,7 @@ from ..loading import EMBEDDED, load_network
 from ..networks.blocks import warp
 from ..networks.generator import FrameGenerator
 from ..networks.mcnet import MCNetGenerator
+from ..networks.mouth_painter import face_colours
 from ..types import FrameChunk, Progress, Stream, Window
 from .colour import hue_range, within_hues
 from .inference import Runtime, precision, runtime
@@ -69,15 +70,20 @@ def generate_stream(
         place = run.device
         crop, source_points = face.crop.to(place), face.points.to(place)
         hues = tuple(bound.to(place) for bound in hue_range(face.crop, face.points))
+        colours = face_colours(face.crop, face.points[None]).to(place) if hasattr(network, "mouth") else None
         for chunk in warped.chunks(start, stop):
             count = len(chunk.points)
             generator = run.load(network, count * FRAME_BYTES)
             with torch.inference_mode():
-                hints = generator.hints(source_points.expand(count, -1, -1), chunk.points, chunk.flow, warped.size)
-                image = warp(crop.expand(count, -1, -1, -1), chunk.flow, "bicubic").clamp_(0, 1)
+                source, known = crop.expand(count, -1, -1, -1), source_points.expand(count, -1, -1)
+                hints = generator.hints(known, chunk.points, chunk.flow, warped.size)
+                light = None if colours is None else colours.expand(count, -1, -1)
+                mouth = generator.paint_mouth(source, known, chunk.points, chunk.flow, hints, light)
+                image = warp(source, chunk.flow, "bicubic").clamp_(0, 1)
                 cut = chunk.window.cut
                 with precision(place):
-                    part, shaded, trust = generator(chunk.features, tuple(map(cut, hints)), cut(image))
+                    given = chunk.features, tuple(map(cut, hints)), cut(image)
+                    part, shaded, trust = generator(*given, mouth=None if mouth is None else cut(mouth))
                 painted, blend = image.clone(), torch.ones_like(image[:, :1])
                 cut(painted).copy_(part)
                 painted = within_hues(painted, hues, chunk.points)

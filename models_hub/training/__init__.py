@@ -15,6 +15,7 @@ COMMANDS = {
     "sync_critic": "the critic of sound against lips",
     "predictor": "the landmark predictor",
     "warper": "the warper, the frame generator and their critics",
+    "mouth": "the mouth painter of the frame generator",
     "face_code": "the code that tells whose face personal weights are for",
 }
 """What can be trained, in the order in which the embedded weights were made."""
@@ -41,6 +42,8 @@ def training_module(name: str) -> ModuleType:
             from . import predictor as module
         case "warper":
             from . import warper as module
+        case "mouth":
+            from . import mouth as module
         case "face_code":
             from . import face_code as module
         case _:

@@ -69,8 +69,10 @@ def render(
     spread = encoded.repeat(each)
     features = warper.compensate(spread, flow[painted], occlusion[painted], cut)
     with torch.no_grad():
-        hints = tuple(cut(hint) for hint in generator.hints(spread.points, points[painted], flow[painted], size))
+        hints = generator.hints(spread.points, points[painted], flow[painted], size)
+    mouth = generator.paint_mouth(spread.image, spread.points, points[painted], flow[painted].detach(), hints)
     grid = cut(resize(flow[painted].permute(0, 3, 1, 2), (size, size))).permute(0, 2, 3, 1)
     part = sample(spread.image, grid)
-    colours, shaded, blend = generator(features, hints, part, embedding)
+    mouth = None if mouth is None else cut(mouth)
+    colours, shaded, blend = generator(features, tuple(map(cut, hints)), part, embedding, mouth)
     return Rendered(half, inner * (1 - shown), blend * shaded + (1 - blend) * colours, blend, corners, fraction)

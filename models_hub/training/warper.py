@@ -206,10 +206,11 @@ def make_trainer() -> Trainer:
 
 
 def start_from_embedded(trainer: Trainer) -> None:
-    """Take up the embedded weights of all four networks, with new optimisers."""
+    """Take up the embedded weights of all four networks, with new optimisers; the mouth painter is not among them."""
     networks = (*trainer.made.values(), *trainer.critics.values())
     for stage, network in zip(STAGES, networks, strict=True):
-        network.load_state_dict(load_network(stage).state_dict())
+        weights, wanted = load_network(stage).state_dict(), network.state_dict()
+        network.load_state_dict({name: weights[name] for name in wanted})
     trainer.average = fit.Average(trainer.made)
 
 
@@ -262,7 +263,7 @@ def settle(
 
 
 def export(trainer: Trainer, folder: Path) -> None:
-    """Write averaged warper and generator, and the critics, as weights files."""
+    """Write averaged warper and generator, and the critics, as weights files; `train mouth` adds the mouth painter."""
     average = trainer.average.network
     channels = list(average["warper"].channels)
     save_network(average["warper"], folder / "warper.safetensors", {"channels": channels}, half=True)

@@ -33,7 +33,7 @@ def tuned():
 @pytest.fixture(scope="module")
 def made(tuned):
     before, after = tuned
-    return personal(before, after, direction(1.0)[None], {"channels": list(before.channels)}, 4)
+    return personal(before, after, direction(1.0)[None], before.sizes, 4)
 
 
 def inputs(generator):

@@ -24,7 +24,7 @@ def files(sample_face, tmp_path_factory):
         for parameter in adapt(after, 2):
             torch.nn.init.normal_(parameter, std=0.03)
         for name, references in (("own", code), ("other", -code)):
-            sizes = {"channels": list(before.channels)}
+            sizes = getattr(before, "sizes", {"channels": list(before.channels)})
             made = personal(before, after, references, sizes, 2)
             save_network(made, folder / f"{stage}_{name}.safetensors", {**sizes, "rank": 2})
     return folder

@@ -1,0 +1,148 @@
+"""Training of the mouth painter: windows of driven faces, light that leaves teeth to the skin's tone, exact resume."""
+
+import json
+from argparse import Namespace
+
+import numpy as np
+import pytest
+import torch
+from articulate.models_hub.loading import load_network
+from articulate.models_hub.networks.mouth_painter import COLOURS, COLUMNS, ROWS, MouthPainter, inner_window
+from articulate.models_hub.training import mouth
+from articulate.models_hub.training.mouth_windows import Gatherer, lips_window
+
+
+@pytest.fixture(scope="module")
+def windows(moving_face):
+    """The sample face driven to frames in which its mouth goes down, twice over: two people."""
+    frames, points = moving_face
+    gatherer = Gatherer(load_network("warper"), load_network("generator"))
+    for person in ("ann", "bob"):
+        gatherer.add(frames[:1], points[:1], frames[1:8], points[1:8], person)
+    return gatherer.windows()
+
+
+def test_windows_of_a_driven_face(windows, moving_face):
+    assert len(windows) == 14
+    assert windows.real.shape == (14, 3, 2 * ROWS, 2 * COLUMNS) and windows.real.dtype == torch.uint8
+    assert windows.shown.shape[1] == 1 and windows.colours.shape == (14, COLOURS, 3)
+    error = (windows.base.float() - windows.real.float()).abs().mean((1, 2, 3))
+    copied = (windows.own.float() - windows.real.float()).abs().mean((1, 2, 3))
+    assert error.max() < 40  # the made frame shows the same mouth
+    assert copied.max() < 60
+
+
+def test_a_picture_is_opened_again(sample_face):
+    gatherer = Gatherer(load_network("warper"), load_network("generator"))
+    gatherer.add_picture(sample_face.crop, sample_face.points[None], "photo", np.random.default_rng(0))
+    made = gatherer.windows()
+    assert len(set(made.people)) == 1
+    # The picture itself is what should come back, from sources whose mouths are closed.
+    assert (made.real == made.real[:1]).all()
+    height = made.source_local[:, 66, 1] - made.source_local[:, 62, 1]
+    assert (height < made.local[:, 66, 1] - made.local[:, 62, 1]).all()
+
+
+def test_lips_lie_in_their_window(moving_face):
+    points = moving_face[1]
+    window = lips_window(points)
+    lips = (points[:, 48:] + 1) / 2
+    assert lips[..., 0].min() > window.left and lips[..., 0].max() < window.right
+    assert lips[..., 1].min() > window.top and lips[..., 1].max() < window.bottom
+
+
+def test_a_flip_is_undone_by_a_flip(windows):
+    every = torch.ones(len(windows), dtype=torch.bool)
+    back = windows.flipped(every).flipped(every)
+    for name, value in windows.tensors().items():
+        torch.testing.assert_close(getattr(back, name), value)
+    none = windows.flipped(~every)
+    assert (none.real == windows.real).all()
+
+
+def test_without_light_only_the_skin_changes(windows):
+    random = torch.Generator().manual_seed(3)
+    made, plain = mouth.brighten(windows, random, amount=0.0), mouth.unchanged(windows)
+    teeth = inner_window(windows.local) == 1
+    assert teeth.any()
+    assert ((made["real"] - plain["real"].clamp(1e-4, 1)).abs() * teeth).max() < 1e-5
+    assert ((made["real"] - plain["real"]).abs() * ~teeth).max() > 0.05
+    assert (made["colours"][:, :5] - plain["colours"][:, :5].clamp(1e-4, 1)).abs().max() < 1e-5  # the eyes
+
+
+def test_light_changes_source_and_goal_alike(windows):
+    made = mouth.brighten(windows, torch.Generator().manual_seed(4))
+    for values in made.values():
+        assert values.min() >= 0 and values.max() <= 1
+    brightness = {name: made[name].mean((1, 2, 3)) for name in ("real", "warped", "own")}
+    together = torch.stack(list(brightness.values()))
+    assert torch.corrcoef(together)[0, 1] > 0.8
+
+
+def test_outside_of_the_lips_a_frame_stays(windows):
+    torch.manual_seed(0)
+    parts = mouth.unchanged(windows)
+    made, _ = mouth.compose(MouthPainter(8), parts, windows.local, windows.shown.float() / 255)
+    outside = inner_window(windows.local) == 0
+    assert ((made - parts["base"]).abs() * outside).max() == 0
+    assert ((made - parts["base"]).abs() * ~outside).max() > 0.01
+
+
+def arguments(folder, cache, **changes):
+    usual = {"data": folder, "output": folder, "cache": cache, "steps": 4, "resume": False, "seed": 0, "threads": 0}
+    return Namespace(**(usual | {"batch": 4, "rate": 1e-3, "critic": 0.0, "start": None, "install": False} | changes))
+
+
+@pytest.fixture
+def cache(windows, tmp_path):
+    folder = tmp_path / "cache"
+    folder.mkdir()
+    for split in ("train", "val"):
+        torch.save({**windows.tensors(), "people": windows.people}, folder / f"{split}_mouths.pt")
+    return folder
+
+
+@pytest.mark.parametrize("critic", [0.0, 0.3])
+def test_a_stopped_training_goes_on_exactly(cache, tmp_path, critic, monkeypatch):
+    monkeypatch.setattr(mouth, "OPEN_FROM", 0.0)
+    monkeypatch.setattr(mouth, "OPEN", 0.0)
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    mouth.run(arguments(whole, cache, critic=critic))
+
+    class Stopped(Exception):
+        pass
+
+    original = mouth.Trainer.step
+
+    def step(self, number, loop):
+        if number == 2:
+            loop.save()
+            raise Stopped
+        return original(self, number, loop)
+
+    monkeypatch.setattr(mouth.Trainer, "step", step)
+    with pytest.raises(Stopped):
+        mouth.run(arguments(stopped, cache, critic=critic))
+    monkeypatch.setattr(mouth.Trainer, "step", original)
+    mouth.run(arguments(stopped, cache, critic=critic, resume=True))
+    files = [
+        load_network("generator", str(folder / "generator.safetensors")).state_dict() for folder in (whole, stopped)
+    ]
+    for name, value in files[0].items():
+        torch.testing.assert_close(value, files[1][name])
+    before = load_network("generator").state_dict()
+    for name, value in files[0].items():
+        if not name.startswith("mouth."):
+            torch.testing.assert_close(value, before[name], atol=1e-3, rtol=1e-3)
+    assert json.loads((whole / "best.json").read_text())[1] == 4
+
+
+def test_a_run_can_begin_with_an_earlier_painter(cache, tmp_path):
+    first = tmp_path / "first"
+    mouth.run(arguments(first, cache))
+    best = torch.load(first / "checkpoint.pt", weights_only=True)["best"]
+    trainer = mouth.Trainer(
+        mouth.gather(first, cache, "train", 0), arguments(first, cache, start=first / "checkpoint.pt")
+    )
+    for name, value in trainer.painter.state_dict().items():
+        torch.testing.assert_close(value, best[name])
