@@ -37,16 +37,15 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     os.replace(temporary, path)
 
 
-def load_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a checkpoint of this project.
+def load_checkpoint(path: Path, option: str = "--resume") -> dict[str, Any]:
+    """Read a checkpoint of this project, which an option asks for.
 
     Raises:
         InputError: there is none.
     """
     if not path.is_file():
-        raise InputError(
-            f"--resume found no checkpoint at {path}; start without --resume, or give its --output folder."
-        )
+        where = "its --output folder" if option == "--resume" else "the checkpoint.pt of an earlier training"
+        raise InputError(f"{option} found no checkpoint at {path}; start without {option}, or give {where}.")
     return torch.load(path, map_location="cpu", weights_only=True)
 
 

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..errors import InputError
 from ..loading import WEIGHTS_FOLDER, load_network, pin_card, save_network
 from ..networks.generator import FrameGenerator
 from ..networks.ibug68 import INNER_LIPS
@@ -34,7 +35,7 @@ from ..networks.mouth_painter import (
     square,
 )
 from ..networks.patch_critic import PatchCritic
-from .fit import Average, add_common_arguments, cosine, prepare
+from .fit import Average, add_common_arguments, cosine, load_checkpoint, prepare
 from .loop import Loop, same_chance
 from .mouth_windows import MouthWindows, gather
 from .warper_losses import feature_matching, hinge_critic
@@ -159,14 +160,18 @@ class Trainer:
         self.windows, self.arguments = windows, arguments
         self.painter = MouthPainter(WIDTH)
         if arguments.start:
-            content = torch.load(arguments.start, map_location="cpu", weights_only=True)
-            self.painter.load_state_dict(content["best"])
+            self.painter.load_state_dict(load_checkpoint(arguments.start, "--start")["best"])
         self.average = Average(self.painter, 0.99)
         self.best = Average(self.painter)
         self.critic = PatchCritic(3 + 5)
         self.optimiser = torch.optim.AdamW(self.painter.parameters(), arguments.rate, weight_decay=0.0)
         self.critic_optimiser = torch.optim.Adam(self.critic.parameters(), 4e-4, betas=(0.5, 0.999))
         self.usable = np.flatnonzero(windows.opening.numpy() > OPEN_FROM)
+        if not len(self.usable):
+            raise InputError(
+                f"None of the {len(windows)} windows shows a mouth that is open by more than {OPEN_FROM} eye "
+                "distances; give --data footage of people who talk."
+            )
         counts = Counter(windows.people[index] for index in self.usable)
         weight = np.array([counts[windows.people[index]] ** -EVERYBODY for index in self.usable])
         self.chance = weight / weight.sum()

@@ -24,6 +24,7 @@ from ..stages.landmark_predictor import neutral_points
 from ..types import Face, Window
 from .face_data import face_pictures, read_image
 from .face_data import rows as table_rows
+from .fit import save_checkpoint
 from .footage import SIZE, mouth_opening, pack_footage, read_points
 
 SOURCES, TARGETS = 4, 20  # of a clip; people with long footage give fewer of each clip
@@ -189,7 +190,7 @@ def gather(data: Path, cache: Path, split: str, seed: int, tell: Callable[[str],
         add_pictures(gatherer, data, random)
         tell(f"pictures: {len(gatherer.people)} windows")
     windows = gatherer.windows()
-    torch.save({**windows.tensors(), "people": windows.people}, path)
+    save_checkpoint(path, {**windows.tensors(), "people": windows.people})
     return windows
 
 

@@ -61,7 +61,7 @@ def run(arguments: Namespace) -> None:
     predictor.usual.copy_(usual_mouth(arguments.data, held))
     predictor.basis.copy_(shape_basis(clips, len(predictor.basis)))
     if arguments.start:
-        joint = load_checkpoint(arguments.start)["average"]
+        joint = load_checkpoint(arguments.start, "--start")["average"]
         prefix = "predictor."
         predictor.load_state_dict({key.removeprefix(prefix): joint[key] for key in joint if key.startswith(prefix)})
     average = Average(predictor, 0.995)

@@ -6,6 +6,7 @@ from argparse import Namespace
 import numpy as np
 import pytest
 import torch
+from articulate.models_hub.errors import InputError
 from articulate.models_hub.loading import load_network
 from articulate.models_hub.networks.mouth_painter import COLOURS, COLUMNS, ROWS, MouthPainter, inner_window
 from articulate.models_hub.training import mouth
@@ -146,3 +147,9 @@ def test_a_run_can_begin_with_an_earlier_painter(cache, tmp_path):
     )
     for name, value in trainer.painter.state_dict().items():
         torch.testing.assert_close(value, best[name])
+
+
+def test_footage_of_closed_mouths_is_refused(cache, tmp_path, windows, monkeypatch):
+    monkeypatch.setattr(mouth, "OPEN_FROM", 9.0)
+    with pytest.raises(InputError, match="open by more than"):
+        mouth.run(arguments(tmp_path / "closed", cache))
