@@ -33,6 +33,7 @@ COLOURS = len(COLOUR_REGIONS) * (len(BRIGHTNESS) - 1) + 3
 """Colours in the code of a face: of every region, and the darkest, the brightest and all of the whole picture."""
 COLOUR_SIZE = 128
 SHAPE_POINTS = (*LIPS, 8, 30, 33, 27)
+KEPT = 4.0  # a source's teeth are kept while its mouth grows to this many times its area
 SOFT = 1.5  # pixels of the window over which paint gives way to the lips
 
 
@@ -216,7 +217,7 @@ class MouthPainter(nn.Module):
             warped = F.avg_pool2d(sample(source, there), 2)
             own = F.avg_pool2d(sample(source, MouthWindow(source_points).grid(2 * ROWS, 2 * COLUMNS)), 2)
             inputs = warped, own, place_maps(local), colours, shape_code(local)
-            inner, shown = inner_window(local), sample(shown, grid)
+            inner, shown = inner_window(local), (KEPT * sample(shown, grid)).clamp(max=1)
         painted, keep = self(*inputs).split((3, 1), dim=1)
         return painted, inner * (1 - shown * keep)
 
