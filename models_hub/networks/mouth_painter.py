@@ -33,7 +33,7 @@ COLOURS = len(COLOUR_REGIONS) * (len(BRIGHTNESS) - 1) + 3
 """Colours in the code of a face: of every region, and the darkest, the brightest and all of the whole picture."""
 COLOUR_SIZE = 128
 SHAPE_POINTS = (*LIPS, 8, 30, 33, 27)
-KEPT = 4.0  # a source's teeth are kept while its mouth grows to this many times its area
+KEPT = 4.0  # a source's teeth are kept while its mouth grows to this many times its area (in training: to 1)
 SOFT = 1.5  # pixels of the window over which paint gives way to the lips
 
 
