@@ -17,7 +17,7 @@ from .condenser import AttentionCondenser
 from .density import density_maps
 from .ibug68 import DENSITY_REGIONS, EYES, INNER_LIPS, OUTER_LIPS
 from .landmark_motion import inner_mouth_mask, mouth_coordinates
-from .mouth_painter import MouthPainter, onto_frame
+from .mouth_painter import MouthPainter, face_colours, onto_frame
 
 FINE_REGIONS = (EYES, OUTER_LIPS, INNER_LIPS)
 BLEND_BIAS = 1.0  # logit of trust in the warped source at the start
@@ -53,11 +53,7 @@ class FrameGenerator(nn.Module):
     """
 
     def __init__(
-        self,
-        channels: tuple[int, ...] = (32, 64, 128),
-        width: int = 40,
-        condenser: int = 0,
-        mouth: int = 0,
+        self, channels: tuple[int, ...] = (32, 64, 128), width: int = 40, condenser: int = 0, mouth: int = 0
     ) -> None:
         super().__init__()
         self.channels = tuple(channels)
@@ -100,6 +96,15 @@ class FrameGenerator(nn.Module):
         fine = [fine, *masks, mouth_coordinates(driving_points, size // 2)]
         return coarse, torch.cat(quarter, dim=1), torch.cat(fine, dim=1)
 
+    @staticmethod
+    def masks(hints: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        """The `mouth_masks` in hints, (B, 1, S/2, S/2) each: the inner mouth, and what the warped source can show."""
+        return hints[2][:, len(FINE_REGIONS) : -COORDINATES].chunk(2, dim=1)
+
+    def light(self, images: Tensor, points: Tensor) -> Tensor | None:
+        """What the mouth painter needs to know of sources, once for each: `face_colours`; None without a painter."""
+        return face_colours(images, points) if hasattr(self, "mouth") else None
+
     def paint_mouth(
         self,
         source: Tensor,
@@ -107,7 +112,7 @@ class FrameGenerator(nn.Module):
         driving_points: Tensor,
         flow: Tensor,
         hints: tuple[Tensor, Tensor, Tensor],
-        colours: Tensor | None = None,
+        colours: Tensor | None,
     ) -> Tensor | None:
         """What the mouth painter puts between the lips of whole frames.
 
@@ -115,14 +120,14 @@ class FrameGenerator(nn.Module):
             source: (B, 3, S, S) in 0..1.
             source_points, driving_points, flow: as for `hints`.
             hints: of the same frames.
-            colours: `face_colours` of the sources, where they are known already.
+            colours: (B, COLOURS, 3), the `light` of the sources.
 
         Returns:
             (B, 4, S, S): colours in 0..1 times their weight, and the weight; None without a painter.
         """
-        if not hasattr(self, "mouth"):
+        if colours is None:
             return None
-        shown = hints[2][:, len(FINE_REGIONS) + 1 : -COORDINATES]
+        shown = self.masks(hints)[1]
         painted, weight = self.mouth.windows(source, source_points, driving_points, flow, shown, colours)
         return onto_frame(torch.cat([painted * weight, weight], dim=1), driving_points, source.shape[-1])
 
@@ -163,7 +168,7 @@ class FrameGenerator(nn.Module):
         pixels = F.pixel_unshuffle(warped, 2).to(coarse.dtype)  # (B, 12, S/2, S/2)
         x = self.merge_half(torch.cat([x, half, detail, pixels], dim=1))
         painted = F.pixel_shuffle(self.paint(x).float(), 2)  # (B, 4, S, S)
-        inner, shown = hints[2][:, len(FINE_REGIONS) : -COORDINATES].chunk(2, dim=1)
+        inner, shown = self.masks(hints)
         hidden = resize(inner * (1 - shown), painted.shape[-2:])
         # A mere prior on the logit is outvoted in training: fog of lips instead of teeth.
         blend = (painted[:, 3:] + BLEND_BIAS).sigmoid() * (1 - hidden)

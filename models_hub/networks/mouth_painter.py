@@ -141,9 +141,9 @@ def block(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
     return nn.Sequential(convolution, nn.GroupNorm(8, outputs), nn.SiLU(inplace=True))
 
 
-def inner_window(local: Tensor) -> Tensor:
-    """The inner mouth, fading towards the lips, (B, 1, 2 ROWS, 2 COLUMNS)."""
-    return drawn(polygon_mask(square(local)[:, list(INNER_LIPS)], 2 * COLUMNS, SOFT))
+def inner_window(local: Tensor, soft: float = SOFT) -> Tensor:
+    """The inner mouth, fading towards the lips over `soft` pixels, (B, 1, 2 ROWS, 2 COLUMNS)."""
+    return drawn(polygon_mask(square(local)[:, list(INNER_LIPS)], 2 * COLUMNS, soft))
 
 
 class MouthPainter(nn.Module):
@@ -188,6 +188,27 @@ class MouthPainter(nn.Module):
         x = torch.cat([resize(x, fine.shape[2:]), fine, code.expand(-1, -1, *fine.shape[2:])], dim=1)
         return F.pixel_shuffle(self.paint(self.merge_fine(x)).float(), 2).sigmoid()
 
+    def weighted(
+        self, warped: Tensor, own: Tensor, local: Tensor, colours: Tensor, shown: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Paint windows, and say how much of the paint is used where.
+
+        Args:
+            warped, own: (B, 3, 2 ROWS, 2 COLUMNS), otherwise as of `forward`.
+            local: (B, 68, 2) driving landmarks in -1..1 of the window.
+            colours: (B, COLOURS, 3), from `face_colours`.
+            shown: (B, 1, 2 ROWS, 2 COLUMNS), how much of the inner mouth the warped source can show.
+
+        Returns:
+            Colours (B, 3, 2 ROWS, 2 COLUMNS) and their weight (B, 1, 2 ROWS, 2 COLUMNS): 0 outside of the inner lips.
+        """
+        with torch.no_grad(), torch.autocast(local.device.type, enabled=False):
+            warped, own = F.avg_pool2d(warped, 2), F.avg_pool2d(own, 2)
+            inputs = warped, own, place_maps(local), colours, shape_code(local)
+            inner = inner_window(local)
+        painted, keep = self(*inputs).split((3, 1), dim=1)
+        return painted, inner * (1 - shown * keep)
+
     def windows(
         self,
         source: Tensor,
@@ -195,7 +216,7 @@ class MouthPainter(nn.Module):
         driving_points: Tensor,
         flow: Tensor,
         shown: Tensor,
-        colours: Tensor | None = None,
+        colours: Tensor,
     ) -> tuple[Tensor, Tensor]:
         """Paint the mouths of frames, in their windows.
 
@@ -204,22 +225,18 @@ class MouthPainter(nn.Module):
             source_points, driving_points: (B, 68, 2) in -1..1.
             flow: (B, h, w, 2) from driving to source.
             shown: (B, 1, h, w), how much of the inner mouth the warped source can show (`generator.mouth_masks`).
-            colours: `face_colours` of the sources, where they are known already.
+            colours: (B, COLOURS, 3), `face_colours` of the sources.
 
         Returns:
-            Colours (B, 3, 2 ROWS, 2 COLUMNS) and their weight (B, 1, 2 ROWS, 2 COLUMNS): 0 outside of the inner lips.
+            As of `weighted`.
         """
         with torch.no_grad(), torch.autocast(source.device.type, enabled=False):
-            colours = face_colours(source, source_points) if colours is None else colours
             window = MouthWindow(driving_points)
             local, grid = window.to_window(driving_points.float()), window.grid(2 * ROWS, 2 * COLUMNS)
             there = sample(flow.permute(0, 3, 1, 2), grid).permute(0, 2, 3, 1)
-            warped = F.avg_pool2d(sample(source, there), 2)
-            own = F.avg_pool2d(sample(source, MouthWindow(source_points).grid(2 * ROWS, 2 * COLUMNS)), 2)
-            inputs = warped, own, place_maps(local), colours, shape_code(local)
-            inner, shown = inner_window(local), (KEPT * sample(shown, grid)).clamp(max=1)
-        painted, keep = self(*inputs).split((3, 1), dim=1)
-        return painted, inner * (1 - shown * keep)
+            warped, shown = sample(source, there), (KEPT * sample(shown, grid)).clamp(max=1)
+            own = sample(source, MouthWindow(source_points).grid(2 * ROWS, 2 * COLUMNS))
+        return self.weighted(warped, own, local, colours, shown)
 
 
 def onto_frame(windows: Tensor, driving_points: Tensor, size: int) -> Tensor:

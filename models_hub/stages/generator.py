@@ -11,7 +11,6 @@ from ..loading import EMBEDDED, load_network
 from ..networks.blocks import warp
 from ..networks.generator import FrameGenerator
 from ..networks.mcnet import MCNetGenerator
-from ..networks.mouth_painter import face_colours
 from ..types import FrameChunk, Progress, Stream, Window
 from .colour import hue_range, within_hues
 from .inference import Runtime, precision, runtime
@@ -70,7 +69,8 @@ def generate_stream(
         place = run.device
         crop, source_points = face.crop.to(place), face.points.to(place)
         hues = tuple(bound.to(place) for bound in hue_range(face.crop, face.points))
-        colours = face_colours(face.crop, face.points[None]).to(place) if hasattr(network, "mouth") else None
+        colours = network.light(face.crop, face.points[None])
+        colours = None if colours is None else colours.to(place)
         for chunk in warped.chunks(start, stop):
             count = len(chunk.points)
             generator = run.load(network, count * FRAME_BYTES)

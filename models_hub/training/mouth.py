@@ -7,10 +7,10 @@ is kept that was best on the val split. Alone that gives mouths of the right bri
 whose teeth they are; a second run with `--start` and `--critic` makes them commit themselves.
 """
 
-import json
 import math
 from argparse import ArgumentParser, Namespace
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -21,22 +21,10 @@ from torch.nn import functional as F
 from ..errors import InputError
 from ..loading import WEIGHTS_FOLDER, load_network, pin_card, save_network
 from ..networks.generator import FrameGenerator
-from ..networks.ibug68 import INNER_LIPS
-from ..networks.landmark_motion import polygon_mask
-from ..networks.mouth_painter import (
-    BRIGHTNESS,
-    COLOUR_REGIONS,
-    COLUMNS,
-    MouthPainter,
-    drawn,
-    inner_window,
-    place_maps,
-    shape_code,
-    square,
-)
+from ..networks.mouth_painter import BRIGHTNESS, COLOUR_REGIONS, MouthPainter, inner_window, place_maps
 from ..networks.patch_critic import PatchCritic
 from .fit import Average, add_common_arguments, cosine, load_checkpoint, prepare
-from .loop import Loop, same_chance
+from .loop import Loop, LoopState, same_chance
 from .mouth_windows import MouthWindows, gather
 from .warper_losses import feature_matching, hinge_critic
 
@@ -88,11 +76,11 @@ def brighten(windows: MouthWindows, random: torch.Generator, amount: float = LIG
     tone = (TONE[1] * normal(1) + TONE[0] + 0.08 * normal(3)).exp()
     tone = torch.where(toned, tone, torch.ones(count, 3))[:, :, None, None]
     skin = {"warped": 1 - shown, "base": 1 - inner, "real": 1 - inner, "own": 1 - own_inner}
-    frames = {name: getattr(windows, name).float() / 255 for name in skin}
-    made = {name: frame * (1 - skin[name] + skin[name] * tone) for name, frame in frames.items()}
+    plain = unchanged(windows)
+    made = {name: plain[name] * (1 - share + share * tone) for name, share in skin.items()}
     eyes = len(BRIGHTNESS) - 1
     of_skin = slice(eyes, eyes * len(COLOUR_REGIONS))
-    colours = windows.colours.clone()
+    colours = plain["colours"].clone()
     colours[:, of_skin] *= tone[:, None, :, 0, 0]
     made["colours"] = colours.movedim(-1, 1)[..., None]  # (N, 3, COLOURS, 1), a picture for what follows
 
@@ -122,15 +110,13 @@ def compose(painter: MouthPainter, parts: dict[str, Tensor], local: Tensor, show
         local: (N, 68, 2) landmarks of the windows.
         shown: (N, 1, h, w) in 0..1.
     """
-    warped, own = (F.avg_pool2d(parts[name], 2) for name in ("warped", "own"))
-    painted, keep = painter(warped, own, place_maps(local), parts["colours"], shape_code(local)).split((3, 1), dim=1)
-    weight = inner_window(local) * (1 - shown * keep)
+    painted, weight = painter.weighted(parts["warped"], parts["own"], local, parts["colours"], shown)
     return parts["base"] + weight * (painted - parts["base"]), painted
 
 
 def inner_error(made: Tensor, real: Tensor, local: Tensor) -> Tensor:
     """L1 inside of the inner lips of every window, (N,)."""
-    inner = (drawn(polygon_mask(square(local)[:, list(INNER_LIPS)], 2 * COLUMNS)) > 0.5).float()
+    inner = (inner_window(local, soft=1.0) > 0.5).float()
     error = (made - real).abs().mean(1, keepdim=True)
     return (error * inner).sum((1, 2, 3)) / inner.sum((1, 2, 3)).clamp(min=1)
 
@@ -146,6 +132,19 @@ def look(painter: MouthPainter, windows: MouthWindows) -> float:
         for place, frames in enumerate((made, parts["warped"])):
             sums[place] += inner_error(frames, parts["real"], part.local).sum()
     return float(1 - sums[0] / sums[1])
+
+
+@dataclass
+class MouthState(LoopState):
+    """Counters of this training.
+
+    Attributes:
+        best: what `look` said of the kept painter.
+        best_step: when it was kept.
+    """
+
+    best: float = -math.inf
+    best_step: int = 0
 
 
 class Trainer:
@@ -247,20 +246,17 @@ def run(arguments: Namespace) -> None:
     cache = arguments.cache or arguments.output / "footage"
     windows, held = (gather(arguments.data, cache, split, arguments.seed) for split in ("train", "val"))
     trainer = Trainer(windows, arguments)
-    loop = Loop(arguments.output, trainer.parts(), resume=arguments.resume, save_every=LOOK_EVERY, log_every=LOOK_EVERY)
-    kept = arguments.output / "best.json"
-    best = json.loads(kept.read_text()) if arguments.resume and kept.exists() else [-math.inf, 0]
+    state, every = MouthState(), {"save_every": LOOK_EVERY, "log_every": LOOK_EVERY}
+    loop = Loop(arguments.output, trainer.parts(), state, resume=arguments.resume, **every)
 
     def judge(step: int) -> None:
-        nonlocal best
         if step % LOOK_EVERY and step != arguments.steps:
             return
         seen = look(trainer.average.network, held)
         print(f"step {step}: inside open mouths of val {seen:.3f} below the warped source")
-        if arguments.critic or seen > best[0]:
-            best = [seen, step]
+        if arguments.critic or seen > state.best:
+            state.best, state.best_step = seen, step
             trainer.best.network.load_state_dict(trainer.average.network.state_dict())
-        kept.write_text(json.dumps(best))
 
     loop.run(arguments.steps, lambda step: trainer.step(step, loop), judge)
     generator = with_painter(load_network("generator"), trainer.best.network)

@@ -6,7 +6,7 @@ number of people, and it is people that are scarce.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..loading import load_network
 from ..networks.blocks import sample, warp
-from ..networks.generator import FrameGenerator, mouth_masks
+from ..networks.generator import FrameGenerator
 from ..networks.ibug68 import LIPS, MIRROR
 from ..networks.mouth_painter import COLUMNS, ROWS, MouthWindow, face_colours
 from ..networks.warper import MemoryWarper
@@ -82,14 +82,7 @@ class MouthWindows:
             return flip(values, values[:, list(MIRROR)] * values.new_tensor([-1.0, 1.0]))
 
         made = {name: flip(value, value.flip(-1)) for name, value in self.tensors().items() if value.ndim == 4}
-        return MouthWindows(
-            **made,
-            local=points(self.local),
-            source_local=points(self.source_local),
-            colours=self.colours,
-            opening=self.opening,
-            people=self.people,
-        )
+        return replace(self, **made, local=points(self.local), source_local=points(self.source_local))
 
 
 class Gatherer:
@@ -118,7 +111,7 @@ class Gatherer:
         painted, shaded, blend = self.generator(features, tuple(map(cut, hints)), cut(warped))
         made = warped.clone()
         cut(made).copy_(blend * shaded + (1 - blend) * painted)
-        return warped, made, mouth_masks(spread.points, points, flow, size // 2)[1]
+        return warped, made, self.generator.masks(hints)[1]
 
     def add(self, source: Tensor, source_points: Tensor, real: Tensor, points: Tensor, person: str) -> None:
         """Drive a source (1, 3, S, S) with points (1, 68, 2) to real frames (n, 3, S, S) with points (n, 68, 2)."""

@@ -70,7 +70,9 @@ def render(
     features = warper.compensate(spread, flow[painted], occlusion[painted], cut)
     with torch.no_grad():
         hints = generator.hints(spread.points, points[painted], flow[painted], size)
-    mouth = generator.paint_mouth(spread.image, spread.points, points[painted], flow[painted].detach(), hints)
+        light = generator.light(source, source_points)
+        light = None if light is None else light.repeat_interleave(each, 0)
+    mouth = generator.paint_mouth(spread.image, spread.points, points[painted], flow[painted].detach(), hints, light)
     grid = cut(resize(flow[painted].permute(0, 3, 1, 2), (size, size))).permute(0, 2, 3, 1)
     part = sample(spread.image, grid)
     mouth = None if mouth is None else cut(mouth)

@@ -78,7 +78,8 @@ def painted(painter, image, source_points, points, shown):
         torch.eye(2, 3).expand(len(points), -1, -1), [len(points), 1, 32, 32], align_corners=False
     )
     many = (len(points), -1, -1)
-    return painter.windows(image.expand(*many, -1), source_points.expand(many), points, flow, shown)
+    colours = face_colours(image, source_points).expand(many)
+    return painter.windows(image.expand(*many, -1), source_points.expand(many), points, flow, shown, colours)
 
 
 def test_paint_stays_between_the_lips(painter, own_points):
