@@ -1,10 +1,10 @@
 """Sound -> 16 kHz mono, log mel frames, loudness per video frame.
 
 Everything here is a fixed computation without weights. Mel frame j is centred on (j + 0.5) * 10 ms, so
-that four of them make up one video frame at 25 frames a second. The mel bank is librosa's
-(`librosa.filters.mel`, HTK scale, unnormalised triangles); the short-time Fourier transform is done in
-torch, in blocks, and equals librosa's on the same windows. Source of the 0.2 s unit that these frames
-are grouped into: seed 04, sections 2 and 3; the mel settings are our own reconstruction.
+that four of them make up one video frame at 25 frames a second. The mel bank is librosa's (`mel_bank.py`);
+the short-time Fourier transform is done in torch, in blocks, and equals librosa's on the same windows. Source
+of the 0.2 s unit that these frames are grouped into: seed 04, sections 2 and 3; the mel settings are our own
+reconstruction.
 """
 
 import math
@@ -14,13 +14,10 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
+from .mel_bank import FFT_SIZE, MELS, SAMPLE_RATE, mel_bank
 
-SAMPLE_RATE = 16_000
-FFT_SIZE = 512
 WINDOW = 400  # 25 ms
 HOP = 160  # 10 ms
-MELS = 64
-LOWEST_HZ, HIGHEST_HZ = 50.0, 7600.0
 FLOOR = 1e-9  # mel power of a full-scale sine is about 0.25; the floor lies 84 dB below
 SILENCE_DB = -120.0
 TARGET_DB = -20.0  # level that the loudest tenth of a recording is brought to
@@ -116,16 +113,6 @@ def _resample(channels: Tensor, rate: int) -> Tensor:
     return out
 
 
-@lru_cache(maxsize=1)
-def _mel_bank() -> Tensor:
-    import librosa
-
-    bank = librosa.filters.mel(
-        sr=SAMPLE_RATE, n_fft=FFT_SIZE, n_mels=MELS, fmin=LOWEST_HZ, fmax=HIGHEST_HZ, htk=True, norm=None
-    )
-    return torch.from_numpy(bank).float()
-
-
 def mel_power(samples: Tensor, frames: int) -> Tensor:
     """Mel power spectrum at 100 frames a second.
 
@@ -142,7 +129,7 @@ def mel_power(samples: Tensor, frames: int) -> Tensor:
     needed = (frames - 1) * HOP + FFT_SIZE
     padded = torch.nn.functional.pad(samples, (before, max(0, needed - before - len(samples))))
     pieces = padded.unfold(0, FFT_SIZE, HOP)[:frames]
-    bank, out = _mel_bank(), torch.empty(frames, MELS)
+    bank, out = mel_bank(), torch.empty(frames, MELS)
     for part, to in zip(pieces.split(_BLOCK // 4), out.split(_BLOCK // 4), strict=True):
         torch.matmul(torch.fft.rfft(part * window).abs().square(), bank.T, out=to)
     return out

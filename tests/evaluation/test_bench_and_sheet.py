@@ -1,12 +1,16 @@
+import subprocess
 import time
 from pathlib import Path
 
+import articulate
 import pytest
 import torch
-from articulate.models_hub.evaluation.bench import Stopwatch, gflop_per_frame
+from articulate.models_hub.evaluation.bench import Stopwatch, gflop_per_frame, start_seconds
 from articulate.models_hub.evaluation.contact_sheet import picked, save_contact_sheet
 from articulate.models_hub.media import VideoReader, read_picture, write_video
 from articulate.models_hub.types import Face, Stream
+
+SAMPLES = Path(articulate.__file__).parent / "samples"
 
 
 def test_a_stage_inside_another_is_counted_once(monkeypatch):
@@ -47,6 +51,12 @@ def test_operations_are_counted_for_one_more_frame(length):
     of_source = 2 * 64 * 64 * 3 * 3 * 9
     expected = of_one + (of_source / length if length <= 8 else 0)
     assert gflop_per_frame(Stream(length, 25.0, face(), 8, chunks)) * 1e9 == pytest.approx(expected)
+
+
+def test_the_start_is_that_of_a_run_that_succeeds(tmp_path):
+    assert start_seconds(SAMPLES / "portrait.jpg") > 0
+    with pytest.raises(subprocess.CalledProcessError):
+        start_seconds(tmp_path / "none.jpg")
 
 
 def test_picked_frames_are_those_that_were_asked_for(tmp_path):

@@ -57,6 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
     size = f"{figures['width']} x {figures['height']}"
     print(f"{figures['frames']} frames of {size}, {figures['video_seconds']:.2f} s of video")
     print(f"flow + memory + generation: {figures['gflop_per_frame']:.2f} GFLOP a frame")
+    print(f"{figures['start_seconds']:.2f} s from starting Python to a finished video of one frame")
     for one in figures["runs"]:
         wall, processor = one["seconds_per_second"], one["cpu_seconds_per_second"]
         print(
