@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..loading import WEIGHTS_FOLDER, load_network, pin_card, save_network
+from ..losses.adversarial import feature_matching_loss, hinge_critic_loss
 from ..networks.density import density_maps
 from ..networks.difference_critic import DifferenceCritic
 from ..networks.frame_critic import FrameCritic
@@ -25,7 +26,7 @@ from . import fit
 from .footage import SIZE, PairBatch, PairSampler, pack_footage
 from .loop import Loop, same_chance
 from .render import Rendered, render
-from .warper_losses import feature_matching, hinge_critic, reconstruction, region_weights
+from .warper_losses import reconstruction, region_weights
 
 PAINTED = 3  # frames of each source that are painted; one more once the critics want neighbours
 WINDOW = 0.375  # side of the decoded window, as a fraction of the crop
@@ -156,12 +157,12 @@ def generator_step(trainer: Trainer, batch: PairBatch, random: torch.Generator, 
         score, mine = trainer.frame_critic.judge(made, density)
         with torch.no_grad():
             theirs = trainer.frame_critic.judge(real, density)[1]
-        terms["frame_matching"] = feature_matching(mine, theirs)
+        terms["frame_matching"] = feature_matching_loss(mine, theirs)
         loss = loss - 0.2 * score.mean() + 2 * terms["frame_matching"]
         pair, pair_features = difference_judgement(trainer, made, density, first)
         with torch.no_grad():
             theirs = difference_judgement(trainer, real, density, first)[1]
-        terms["difference_matching"] = feature_matching(pair_features, theirs)
+        terms["difference_matching"] = feature_matching_loss(pair_features, theirs)
         loss = loss - 0.1 * pair.mean() + terms["difference_matching"]
     trainer.optimiser.zero_grad(set_to_none=True)
     loss.backward()
@@ -183,8 +184,8 @@ def critic_step(trainer: Trainer, judged: tuple) -> float:
     """One step of both critics on the same frames."""
     made, real, density, first = judged
     made = made.detach()
-    loss = hinge_critic(trainer.frame_critic.judge(real, density)[0], trainer.frame_critic.judge(made, density)[0])
-    loss = loss + hinge_critic(
+    loss = hinge_critic_loss(trainer.frame_critic.judge(real, density)[0], trainer.frame_critic.judge(made, density)[0])
+    loss = loss + hinge_critic_loss(
         difference_judgement(trainer, real, density, first)[0], difference_judgement(trainer, made, density, first)[0]
     )
     trainer.critic_optimiser.zero_grad(set_to_none=True)

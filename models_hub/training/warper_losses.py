@@ -42,13 +42,3 @@ def reconstruction(made: Tensor, real: Tensor, weights: Tensor) -> Tensor:
         along = (error[..., 1:, :] - error[..., :-1, :]).abs() * w[..., 1:, :]
         total = total + share * ((error.abs() * w).mean() + across.mean() + along.mean())
     return total
-
-
-def feature_matching(made: list[Tensor], real: list[Tensor]) -> Tensor:
-    """Mean L1 between a critic's features of made and real frames, summed over layers."""
-    return sum((a - b.detach()).abs().mean() for a, b in zip(made, real, strict=True))
-
-
-def hinge_critic(real: Tensor, made: Tensor) -> Tensor:
-    """What the critic minimises: hinge loss of its scores."""
-    return F.relu(1 - real).mean() + F.relu(1 + made).mean()
