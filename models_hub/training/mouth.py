@@ -3,8 +3,8 @@
 What limits it is the number of people, not of frames: a network that sees faces learns fifty mouths by heart. So light
 and colour are varied far beyond what footage shows, the skin's tone for itself (teeth stay as they are), pictures of
 people who show their teeth stand beside the clips, everybody counts much the same, batches are small, and the state
-is kept that was best on the val split. Alone that gives mouths of the right brightness without teeth, for nobody knows
-whose teeth they are; a second run with `--start` and `--critic` makes them commit themselves.
+is kept that was best on the val split. Alone that gives mouths of the right brightness without teeth; a second run
+with `--start` and `--critic` makes them commit themselves (see `mouth_critic`).
 """
 
 import math
@@ -16,17 +16,15 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from ..errors import InputError
 from ..loading import WEIGHTS_FOLDER, load_network, pin_card, save_network
 from ..networks.generator import FrameGenerator
-from ..networks.mouth_painter import BRIGHTNESS, COLOUR_REGIONS, MouthPainter, inner_window, place_maps
-from ..networks.patch_critic import PatchCritic
+from ..networks.mouth_painter import BRIGHTNESS, COLOUR_REGIONS, MouthPainter, inner_window
 from .fit import Average, add_common_arguments, cosine, load_checkpoint, prepare
 from .loop import Loop, LoopState, same_chance
+from .mouth_critic import MouthCritic, coarse_distance, interpolate
 from .mouth_windows import MouthWindows, gather
-from .warper_losses import feature_matching, hinge_critic
 
 WIDTH = 24
 OPEN_FROM = 0.05  # opening in eye distances from which a window teaches
@@ -38,6 +36,27 @@ TONE = (-0.25, 0.5)  # logarithm of its brightness, mean and deviation: few of t
 LOOK_EVERY = 50
 LANDMARK_NOISE = 0.007  # in windows
 SURROUNDINGS = 0.3  # weight of the whole window beside the inner mouth
+CALM = 6.0  # weight of staying near the calm painter
+CRITIC_RATE = 4e-4
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a run learns.
+
+    Attributes:
+        decay: of the average of weights.
+        betas: of the painter's optimiser.
+        flat: share of the steps at the full learning rate.
+    """
+
+    decay: float
+    betas: tuple[float, float]
+    flat: float
+
+
+ALONE = Recipe(0.99, (0.9, 0.999), 1.0)  # ended by looking, long before its steps
+WITH_CRITIC = Recipe(0.998, (0.5, 0.99), 0.5)
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -47,9 +66,22 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--batch", type=int, default=16, help="windows in a step (default: %(default)s)")
     parser.add_argument("--rate", type=float, default=1e-3, help="highest learning rate (default: %(default)s)")
     parser.add_argument(
-        "--critic", type=float, default=0.0, help="weight of a critic of windows, which makes teeth sharper"
+        "--critic", type=float, default=0.0, help="weight of a critic of windows, which brings teeth; needs --start"
     )
-    parser.add_argument("--start", type=Path, help="checkpoint.pt of an earlier run, to begin with its best painter")
+    parser.add_argument(
+        "--start",
+        type=Path,
+        nargs="+",
+        default=[],
+        help="checkpoint.pt of earlier runs: the first one's best painter is begun with, and with a critic the mean "
+        "answer of all of them is stayed near",
+    )
+    parser.add_argument(
+        "--share",
+        type=float,
+        default=0.7,
+        help="how much of the critic's painter is in what is kept, the rest is --start's (default: %(default)s)",
+    )
     parser.add_argument("--install", action="store_true", help="put the painter into the package's generator")
 
 
@@ -158,13 +190,21 @@ class Trainer:
     def __init__(self, windows: MouthWindows, arguments: Namespace) -> None:
         self.windows, self.arguments = windows, arguments
         self.painter = MouthPainter(WIDTH)
-        if arguments.start:
-            self.painter.load_state_dict(load_checkpoint(arguments.start, "--start")["best"])
-        self.average = Average(self.painter, 0.99)
+        self.calm = [started(path) for path in arguments.start]
+        if self.calm:
+            self.painter.load_state_dict(self.calm[0].state_dict())
+        elif arguments.critic:
+            raise InputError(
+                f"--critic {arguments.critic:g} refines a painter that there is not; train one without a critic first, "
+                "and give its checkpoint.pt as --start."
+            )
+        self.recipe = WITH_CRITIC if arguments.critic else ALONE
+        self.average = Average(self.painter, self.recipe.decay)
         self.best = Average(self.painter)
-        self.critic = PatchCritic(3 + 5)
-        self.optimiser = torch.optim.AdamW(self.painter.parameters(), arguments.rate, weight_decay=0.0)
-        self.critic_optimiser = torch.optim.Adam(self.critic.parameters(), 4e-4, betas=(0.5, 0.999))
+        self.critic = MouthCritic()
+        betas = self.recipe.betas
+        self.optimiser = torch.optim.AdamW(self.painter.parameters(), arguments.rate, betas, weight_decay=0.0)
+        self.critic_optimiser = torch.optim.Adam(self.critic.parameters(), CRITIC_RATE, betas=(0.5, 0.99))
         self.usable = np.flatnonzero(windows.opening.numpy() > OPEN_FROM)
         if not len(self.usable):
             raise InputError(
@@ -192,41 +232,45 @@ class Trainer:
         windows = windows.flipped(torch.rand(len(windows), generator=random) < 0.5)
         local = windows.local + LANDMARK_NOISE * torch.randn(windows.local.shape, generator=random)
         parts = brighten(windows, random)
-        real = parts["real"]
-        made, painted = compose(self.painter, parts, local, windows.shown.float() / 255)
-        terms = inner_losses(made, painted, real, local)
+        real, shown = parts["real"], windows.shown.float() / 255
+        made, painted = compose(self.painter, parts, local, shown)
         if arguments.critic:
-            terms |= self.criticism(made, real, local)
-        factors = {"matching": arguments.critic, "score": -0.2 * arguments.critic}
-        loss = sum(factors.get(name, 1.0) * value for name, value in terms.items())
-        flat = 0.4 if arguments.critic else 1.0  # without a critic it is ended by looking, long before its steps
-        self.optimiser.param_groups[0]["lr"] = arguments.rate * cosine(step, arguments.steps, flat=flat)
+            answers = [compose(calm, parts, local, shown)[1] for calm in self.calm]
+            terms = {"coarse": coarse_distance(painted, torch.stack(answers).mean(0), local)}
+            terms |= self.critic.requires_grad_(False).judge(made, real, local)
+            factors = {"coarse": CALM, "matching": 2 * arguments.critic, "score": -arguments.critic}
+            loss = sum(factors[name] * value for name, value in terms.items())
+        else:
+            terms = inner_losses(made, painted, real, local)
+            loss = sum(terms.values())
+        factor = cosine(step, arguments.steps, flat=self.recipe.flat)
+        self.optimiser.param_groups[0]["lr"] = arguments.rate * factor
         loop.descend(self.optimiser, loss, list(self.painter.parameters()), 1.0)
         if arguments.critic:
-            terms["critic"] = self.critic_step(made.detach(), real, local)
+            terms["critic"] = self.critic.requires_grad_(True).loss(made.detach(), real, local)
+            self.critic_optimiser.param_groups[0]["lr"] = CRITIC_RATE * factor
+            loop.descend(self.critic_optimiser, terms["critic"], list(self.critic.parameters()))
         self.average.update(self.painter, step)
         return {name: float(value.detach()) for name, value in terms.items()}
 
-    def criticism(self, made: Tensor, real: Tensor, local: Tensor) -> dict[str, Tensor]:
-        """What the critic says of made windows (N, 3, h, w)."""
-        score, mine = self.critic(seen_by_critic(made, local))
-        with torch.no_grad():
-            theirs = self.critic(seen_by_critic(real, local))[1]
-        return {"matching": feature_matching(mine, theirs), "score": score.mean()}
-
-    def critic_step(self, made: Tensor, real: Tensor, local: Tensor) -> Tensor:
-        """One step of the critic."""
-        loss = hinge_critic(*(self.critic(seen_by_critic(frames, local))[0] for frames in (real, made)))
-        self.critic_optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        self.critic_optimiser.step()
-        return loss
+    def mixed(self) -> MouthPainter:
+        """The averaged painter; with a critic its mixture with the one that it began as."""
+        made = self.average.network
+        return interpolate(self.calm[0], made, self.arguments.share) if self.arguments.critic else made
 
 
-def seen_by_critic(frames: Tensor, local: Tensor) -> Tensor:
-    """Windows (N, 3, h, w) beside what their landmarks say of them."""
-    places = F.interpolate(place_maps(local), size=frames.shape[-2:], mode="bilinear", align_corners=False)
-    return torch.cat([2 * frames - 1, places], dim=1)
+def started(path: Path) -> MouthPainter:
+    """The best painter of an earlier run, as it is.
+
+    Raises:
+        InputError: there is no checkpoint, or it is of another training.
+    """
+    painter, parts = MouthPainter(WIDTH), load_checkpoint(path, "--start")
+    try:
+        painter.load_state_dict(parts["best"])
+    except (KeyError, RuntimeError) as error:
+        raise InputError(f"{path} holds no mouth painter; give --start the checkpoint.pt of train mouth.") from error
+    return painter.eval().requires_grad_(False)
 
 
 def inner_losses(made: Tensor, painted: Tensor, real: Tensor, local: Tensor) -> dict[str, Tensor]:
@@ -244,7 +288,7 @@ def run(arguments: Namespace) -> None:
     """Train until `--steps`; stop at any time and go on with `--resume`."""
     prepare(arguments)
     cache = arguments.cache or arguments.output / "footage"
-    windows, held = (gather(arguments.data, cache, split, arguments.seed) for split in ("train", "val"))
+    windows, held = (gather(arguments.data, cache, split) for split in ("train", "val"))
     trainer = Trainer(windows, arguments)
     state, every = MouthState(), {"save_every": LOOK_EVERY, "log_every": LOOK_EVERY}
     loop = Loop(arguments.output, trainer.parts(), state, resume=arguments.resume, **every)
@@ -252,11 +296,12 @@ def run(arguments: Namespace) -> None:
     def judge(step: int) -> None:
         if step % LOOK_EVERY and step != arguments.steps:
             return
-        seen = look(trainer.average.network, held)
+        made = trainer.mixed()
+        seen = look(made, held)
         print(f"step {step}: inside open mouths of val {seen:.3f} below the warped source")
         if arguments.critic or seen > state.best:
             state.best, state.best_step = seen, step
-            trainer.best.network.load_state_dict(trainer.average.network.state_dict())
+            trainer.best.network.load_state_dict(made.state_dict())
 
     loop.run(arguments.steps, lambda step: trainer.step(step, loop), judge)
     generator = with_painter(load_network("generator"), trainer.best.network)

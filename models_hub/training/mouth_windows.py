@@ -162,14 +162,13 @@ def lips_window(points: Tensor) -> Window:
     return Window(top, left, bottom, right) if right - left >= 0.25 and bottom - top >= 0.25 else Window()
 
 
-def gather(data: Path, cache: Path, split: str, seed: int, tell: Callable[[str], None] = print) -> MouthWindows:
-    """Windows of a split, made once under `cache`.
+def gather(data: Path, cache: Path, split: str, tell: Callable[[str], None] = print) -> MouthWindows:
+    """Windows of a split, made once under `cache`; always the same ones.
 
     Args:
         data: folder of manifest.csv, clips/, photos/ and pictures/.
         cache: folder for decoded clips and the windows.
         split: "train", or "val": each clip once from its most closed frame to eight others, no pictures.
-        seed: of what is chosen.
         tell: told how far it is.
     """
     path = cache / f"{split}_mouths.pt"
@@ -177,7 +176,7 @@ def gather(data: Path, cache: Path, split: str, seed: int, tell: Callable[[str],
         content = torch.load(path, weights_only=True)
         return MouthWindows(**content)
     generator = load_network("generator")
-    gatherer, random = Gatherer(load_network("warper"), generator), np.random.default_rng(seed)
+    gatherer, random = Gatherer(load_network("warper"), generator), np.random.default_rng(0)
     add_clips(gatherer, data, cache, split, random, tell)
     if split == "train":
         add_pictures(gatherer, data, random)

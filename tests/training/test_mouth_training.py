@@ -91,7 +91,9 @@ def test_outside_of_the_lips_a_frame_stays(windows):
 
 def arguments(folder, cache, **changes):
     usual = {"data": folder, "output": folder, "cache": cache, "steps": 4, "resume": False, "seed": 0, "threads": 0}
-    return Namespace(**(usual | {"batch": 4, "rate": 1e-3, "critic": 0.0, "start": None, "install": False} | changes))
+    return Namespace(
+        **(usual | {"batch": 4, "rate": 1e-3, "critic": 0.0, "share": 0.7, "start": [], "install": False} | changes)
+    )
 
 
 @pytest.fixture
@@ -107,8 +109,10 @@ def cache(windows, tmp_path):
 def test_a_stopped_training_goes_on_exactly(cache, tmp_path, critic, monkeypatch):
     monkeypatch.setattr(mouth, "OPEN_FROM", 0.0)
     monkeypatch.setattr(mouth, "OPEN", 0.0)
-    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
-    mouth.run(arguments(whole, cache, critic=critic))
+    first, whole, stopped = (tmp_path / name for name in ("first", "whole", "stopped"))
+    mouth.run(arguments(first, cache))
+    changes = {"critic": critic, "start": [first / "checkpoint.pt"] if critic else []}
+    mouth.run(arguments(whole, cache, **changes))
 
     class Stopped(Exception):
         pass
@@ -123,9 +127,9 @@ def test_a_stopped_training_goes_on_exactly(cache, tmp_path, critic, monkeypatch
 
     monkeypatch.setattr(mouth.Trainer, "step", step)
     with pytest.raises(Stopped):
-        mouth.run(arguments(stopped, cache, critic=critic))
+        mouth.run(arguments(stopped, cache, **changes))
     monkeypatch.setattr(mouth.Trainer, "step", original)
-    mouth.run(arguments(stopped, cache, critic=critic, resume=True))
+    mouth.run(arguments(stopped, cache, **changes, resume=True))
     files = [
         load_network("generator", str(folder / "generator.safetensors")).state_dict() for folder in (whole, stopped)
     ]
@@ -144,10 +148,36 @@ def test_a_run_can_begin_with_an_earlier_painter(cache, tmp_path):
     mouth.run(arguments(first, cache))
     best = torch.load(first / "checkpoint.pt", weights_only=True)["best"]
     trainer = mouth.Trainer(
-        mouth.gather(first, cache, "train", 0), arguments(first, cache, start=first / "checkpoint.pt")
+        mouth.gather(first, cache, "train"), arguments(first, cache, start=[first / "checkpoint.pt"])
     )
     for name, value in trainer.painter.state_dict().items():
         torch.testing.assert_close(value, best[name])
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_what_a_critic_made_is_mixed_with_the_calm_painter(cache, tmp_path, share):
+    first, second = tmp_path / "first", tmp_path / "second"
+    mouth.run(arguments(first, cache))
+    mouth.run(arguments(second, cache, critic=0.5, start=[first / "checkpoint.pt"], share=share))
+    calm = torch.load(first / "checkpoint.pt", weights_only=True)["best"]
+    made = torch.load(second / "checkpoint.pt", weights_only=True)
+    moved = 0.0
+    for name, value in calm.items():
+        keen = made["average"][name]
+        torch.testing.assert_close(made["best"][name], value + share * (keen - value))
+        moved = max(moved, float((keen - value).abs().max()))
+    assert moved > 1e-6
+
+
+def test_a_critic_without_a_painter_is_refused(cache, tmp_path):
+    with pytest.raises(InputError, match="--start"):
+        mouth.run(arguments(tmp_path / "none", cache, critic=0.5))
+
+
+def test_another_trainings_checkpoint_is_refused(cache, tmp_path):
+    torch.save({"average": {}}, tmp_path / "checkpoint.pt")
+    with pytest.raises(InputError, match="no mouth painter"):
+        mouth.run(arguments(tmp_path / "none", cache, start=[tmp_path / "checkpoint.pt"]))
 
 
 def test_footage_of_closed_mouths_is_refused(cache, tmp_path, windows, monkeypatch):
