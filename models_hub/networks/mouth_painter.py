@@ -32,6 +32,7 @@ BRIGHTNESS = (0.0, 0.15, 0.4, 0.6, 0.85, 1.0)
 COLOURS = len(COLOUR_REGIONS) * (len(BRIGHTNESS) - 1) + 3
 """Colours in the code of a face: of every region, and the darkest, the brightest and all of the whole picture."""
 COLOUR_SIZE = 128
+PLACES = 5  # maps of `place_maps`
 SHAPE_POINTS = (*LIPS, 8, 30, 33, 27)
 KEPT = 4.0  # a source's teeth are kept while its mouth grows to this many times its area (in training: to 1)
 SOFT = 1.5  # pixels of the window over which paint gives way to the lips
@@ -160,7 +161,7 @@ class MouthPainter(nn.Module):
         two, three = 2 * width, 3 * width
         numbers = 3 * COLOURS + 2 * len(SHAPE_POINTS)
         self.code = nn.Sequential(nn.Linear(numbers, code), nn.SiLU(), nn.Linear(code, code), nn.SiLU())
-        self.fine = block(3 + 3 + 5, width)
+        self.fine = block(3 + 3 + PLACES, width)
         self.middle, self.coarse = block(width, two, 2), block(two, three, 2)
         self.merge_coarse = nn.Sequential(block(three + code, three), block(three, three))
         self.merge_middle, self.merge_fine = block(three + two, two), block(two + width + code, width)

@@ -23,7 +23,7 @@ from ..networks.generator import FrameGenerator
 from ..networks.mouth_painter import BRIGHTNESS, COLOUR_REGIONS, MouthPainter, inner_window
 from .fit import Average, add_common_arguments, cosine, load_checkpoint, prepare
 from .loop import Loop, LoopState, same_chance
-from .mouth_critic import MouthCritic, coarse_distance, interpolate
+from .mouth_critic import MouthCritic, coarse_distance, interpolate, mean_inside
 from .mouth_windows import MouthWindows, gather
 
 WIDTH = 24
@@ -276,10 +276,9 @@ def started(path: Path) -> MouthPainter:
 def inner_losses(made: Tensor, painted: Tensor, real: Tensor, local: Tensor) -> dict[str, Tensor]:
     """L1 inside of the inner lips, of frames and of the paint alone, which also counts a little around them."""
     inner = inner_window(local)
-    area = inner.sum((1, 2, 3)).clamp(min=8)
     errors = {"made": made, "painted": painted}
     errors = {name: (frames - real).abs().mean(1, keepdim=True) for name, frames in errors.items()}
-    terms = {name: ((error * inner).sum((1, 2, 3)) / area).mean() for name, error in errors.items()}
+    terms = {name: mean_inside(error, inner) for name, error in errors.items()}
     terms["painted"] = terms["painted"] + SURROUNDINGS * errors["painted"].mean()
     return terms
 

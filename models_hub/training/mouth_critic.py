@@ -13,10 +13,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..losses.adversarial import feature_matching_loss, hinge_critic_loss
-from ..networks.mouth_painter import inner_window, place_maps
+from ..networks.mouth_painter import PLACES, inner_window, place_maps
 from ..networks.patch_critic import PatchCritic
 
-PLACES = 5  # maps of `place_maps`
 COARSE = 4.0  # deviation in pixels of the window above which the calm painters are believed
 
 
@@ -65,8 +64,12 @@ def coarse_distance(painted: Tensor, calm: Tensor, local: Tensor) -> Tensor:
         return maps
 
     difference = blurred((painted - calm) * inner) / blurred(inner).clamp(min=1e-2)
-    error = difference.abs().mean(1, keepdim=True) * inner
-    return (error.sum((1, 2, 3)) / inner.sum((1, 2, 3)).clamp(min=8)).mean()
+    return mean_inside(difference.abs().mean(1, keepdim=True), inner)
+
+
+def mean_inside(error: Tensor, inner: Tensor) -> Tensor:
+    """Mean of maps (N, 1, h, w) inside of `inner` (N, 1, h, w), every window counting alike."""
+    return ((error * inner).sum((1, 2, 3)) / inner.sum((1, 2, 3)).clamp(min=8)).mean()
 
 
 def interpolate(calm: nn.Module, keen: nn.Module, share: float) -> nn.Module:
