@@ -21,6 +21,7 @@ from .mouth_painter import MouthPainter, face_colours, onto_frame
 
 FINE_REGIONS = (EYES, OUTER_LIPS, INNER_LIPS)
 BLEND_BIAS = 1.0  # logit of trust in the warped source at the start
+TRUST = 1.0  # logit added to it in use: L1 teaches to prefer a soft painting to a sharp source that lies a little aside
 COORDINATES = 3  # maps of `mouth_coordinates`
 SHADING_BOUND = 0.25  # of the range of colours
 
@@ -171,7 +172,8 @@ class FrameGenerator(nn.Module):
         inner, shown = self.masks(hints)
         hidden = resize(inner * (1 - shown), painted.shape[-2:])
         # A mere prior on the logit is outvoted in training: fog of lips instead of teeth.
-        blend = (painted[:, 3:] + BLEND_BIAS).sigmoid() * (1 - hidden)
+        trust = BLEND_BIAS if self.training else BLEND_BIAS + TRUST
+        blend = (painted[:, 3:] + trust).sigmoid() * (1 - hidden)
         colours = painted[:, :3].sigmoid()
         if mouth is not None:
             colours, blend = lay_over(colours, blend, mouth)

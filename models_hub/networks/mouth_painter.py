@@ -208,7 +208,7 @@ class MouthPainter(nn.Module):
             inputs = warped, own, place_maps(local), colours, shape_code(local)
             inner = inner_window(local)
         painted, keep = self(*inputs).split((3, 1), dim=1)
-        return painted, inner * (1 - shown * keep)
+        return without_grid(painted), inner * (1 - shown * keep)
 
     def windows(
         self,
@@ -237,15 +237,14 @@ class MouthPainter(nn.Module):
             there = sample(flow.permute(0, 3, 1, 2), grid).permute(0, 2, 3, 1)
             warped, shown = sample(source, there), (KEPT * sample(shown, grid)).clamp(max=1)
             own = sample(source, MouthWindow(source_points).grid(2 * ROWS, 2 * COLUMNS))
-        painted, weight = self.weighted(warped, own, local, colours, shown)
-        return without_grid(painted), weight
+        return self.weighted(warped, own, local, colours, shown)
 
 
 def without_grid(painted: Tensor) -> Tensor:
     """Colours (B, 3, h, w) without what changes from pixel to pixel: the grid that pixel shuffling leaves.
 
     A binomial filter is blind to exactly that frequency (the cause: Odena et al., "Deconvolution and checkerboard
-    artifacts", 2016). In use alone; training sees the colours as they are.
+    artifacts", 2016).
     """
     kernel = painted.new_tensor([0.25, 0.5, 0.25])
     kernel = (kernel[:, None] * kernel).expand(painted.shape[1], 1, 3, 3)

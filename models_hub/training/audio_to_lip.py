@@ -42,14 +42,13 @@ from .speech_data import (
     talking_clips,
     usual_mouth,
 )
-from .speech_teacher import SpeechTeacher, guess_lips, guess_unheard, learn_listener, refine_lags, standardise
+from .speech_teacher import SpeechTeacher, guess_lips, guess_unheard, learn_listeners, refine_lags, standardise
 from .voices import other_voices
 
 PRETRAINING = 0.4  # share of the steps with heavy masks
 FACES, PHONES, PLAIN, SILENT = 14, 4, 3, 1  # crops of each kind in a batch
 TAUGHT_COUNTS, TAUGHT_PRETRAINING = (4, 7, 13), 0.15  # the same with a teacher
-LISTENERS = 3  # whose mean answer is taught
-GUESSED = 0.5  # trust in it
+GUESSED = 0.5  # trust in what lips are said to do where none were seen
 VOICE = "voice-"  # what names of recordings by other synthesisers begin with
 
 
@@ -70,8 +69,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--install", action="store_true", help="put the weights and their card into the package")
 
 
-class Teacher(nn.Module):
-    """The encoder with the heads that teach it: lips, phones, the masked sound itself, what a recogniser hears."""
+class Learner(nn.Module):
+    """The encoder with the heads through which it learns: lips, phones, masked sound, what a recogniser hears."""
 
     def __init__(self, encoder: AudioToLip, predictor: LandmarkPredictor, features: int = 0) -> None:
         super().__init__()
@@ -91,7 +90,7 @@ class Teacher(nn.Module):
         return self.encoder(mel), hidden[:, edge : frames - edge]
 
 
-def prepare_networks(clips: list[Talk], sounds: list[Talk], usual: Tensor, config: dict[str, float]) -> Teacher:
+def prepare_networks(clips: list[Talk], sounds: list[Talk], usual: Tensor, config: dict[str, float]) -> Learner:
     """Fresh networks whose fixed numbers (mel statistics, shape basis) come from the train data."""
     encoder = AudioToLip(**config)
     mel = torch.cat([talk.mel for talk in sounds])
@@ -100,33 +99,33 @@ def prepare_networks(clips: list[Talk], sounds: list[Talk], usual: Tensor, confi
     predictor = LandmarkPredictor(units=encoder.width)
     predictor.usual.copy_(usual)
     predictor.basis.copy_(shape_basis(clips, len(predictor.basis)))
-    return Teacher(encoder, predictor, 0 if clips[0].heard is None else clips[0].heard.shape[-1])
+    return Learner(encoder, predictor, 0 if clips[0].heard is None else clips[0].heard.shape[-1])
 
 
-def losses(teacher: Teacher, batch: Batch, share: float, random: torch.Generator) -> dict[str, Tensor]:
+def losses(learner: Learner, batch: Batch, share: float, random: torch.Generator) -> dict[str, Tensor]:
     """All terms of one batch."""
     mel = augment(batch.mel, random)
     silent = (batch.mel.amax((1, 2)) < -8)[:, None, None]  # steady noise stays what it was made to be
-    units, hidden = teacher.units(torch.where(silent, batch.mel, mel), share, random)
-    terms = motion_loss(teacher.predictor(units).float(), batch)
-    phones = teacher.phones(units).flatten(0, 1).float()
+    units, hidden = learner.units(torch.where(silent, batch.mel, mel), share, random)
+    terms = motion_loss(learner.predictor(units).float(), batch)
+    phones = learner.phones(units).flatten(0, 1).float()
     terms["phones"] = F.cross_entropy(phones, batch.phones.flatten(), ignore_index=UNKNOWN)
     if hidden.any():
-        clean = teacher.encoder.normalise(batch.clean).unflatten(1, (-1, STEP)).flatten(2)
-        terms["sound"] = F.l1_loss(teacher.sound(units)[hidden].float(), clean[hidden])
-    if teacher.heard is not None:
+        clean = learner.encoder.normalise(batch.clean).unflatten(1, (-1, STEP)).flatten(2)
+        terms["sound"] = F.l1_loss(learner.sound(units)[hidden].float(), clean[hidden])
+    if learner.heard is not None:
         known = batch.heard.any(-1)
-        terms["heard"] = F.l1_loss(teacher.heard(units)[known].float(), batch.heard[known])
+        terms["heard"] = F.l1_loss(learner.heard(units)[known].float(), batch.heard[known])
     return terms
 
 
 @torch.no_grad()
-def guess_motion(teacher: Teacher, batch: Batch) -> None:
+def guess_motion(learner: Learner, batch: Batch) -> None:
     """Let the averaged networks say, from clean sound, what lips without footage do: other voices, at half weight.
 
     The networks that learn must say the same of the augmented sound (mean teacher, Tarvainen and Valpola 2017).
     """
-    batch.motion = teacher.predictor(teacher.encoder(teacher.encoder.normalise(batch.mel)))
+    batch.motion = learner.predictor(learner.encoder(learner.encoder.normalise(batch.mel)))
     batch.seen = torch.full_like(batch.seen, 0.5)
 
 
@@ -156,10 +155,10 @@ def take_lessons(
         Clips with real lips at refined lags; the same with guessed ones; synthetic and plain speech with guessed ones.
     """
     standardise([*clips, *plain], [*clips, *plain, *synthetic])
-    clips, _, lags = refine_lags(clips, arguments.seed)
+    clips, lags = refine_lags(clips, arguments.seed)
     (arguments.output / "lags.json").write_text(json.dumps(lags, indent=1), encoding="utf-8")
     guessed = guess_unheard(clips, arguments.seed)
-    listeners = [learn_listener(clips, arguments.seed + index) for index in range(LISTENERS)]
+    listeners = learn_listeners(clips, arguments.seed)
     return clips, guessed, guess_lips(listeners, synthetic, GUESSED), guess_lips(listeners, plain, GUESSED)
 
 
@@ -168,14 +167,14 @@ def run(arguments: Namespace) -> None:
     prepare(arguments)
     clips, synthetic, plain, usual = gather(arguments)
     config = {"width": arguments.width, "dropout": arguments.dropout}
-    teacher = prepare_networks(clips, clips + plain, usual, config)
+    learner = prepare_networks(clips, clips + plain, usual, config)
     counts, pretraining_steps, guessed = (FACES, PHONES, PLAIN), PRETRAINING * arguments.steps, clips
     if arguments.teacher:
         counts, pretraining_steps = TAUGHT_COUNTS, TAUGHT_PRETRAINING * arguments.steps
         clips, guessed, synthetic, plain = take_lessons(clips, synthetic, plain, arguments)
-    average = Average(teacher, 0.998)
-    optimiser = torch.optim.AdamW(teacher.parameters(), arguments.rate, betas=(0.9, 0.98), weight_decay=0.05)
-    parts = {"teacher": teacher, "average": average.network, "optimiser": optimiser}
+    average = Average(learner, 0.998)
+    optimiser = torch.optim.AdamW(learner.parameters(), arguments.rate, betas=(0.9, 0.98), weight_decay=0.05)
+    parts = {"learner": learner, "average": average.network, "optimiser": optimiser}
     loop = Loop(arguments.output, parts, resume=arguments.resume, log_every=100)
 
     def take(step: int) -> dict[str, float]:
@@ -188,10 +187,10 @@ def run(arguments: Namespace) -> None:
                 guess_motion(average.network, crop)
         batch = join([*crops, silence_batch(SILENT, LENGTH, noise, crops[0].heard.shape[-1])])
         with torch.autocast("cpu", torch.bfloat16):
-            terms = losses(teacher.train(), batch, 0.35 if pretraining else 0.1, noise)
+            terms = losses(learner.train(), batch, 0.35 if pretraining else 0.1, noise)
         optimiser.param_groups[0]["lr"] = arguments.rate * cosine(step, arguments.steps)
-        if loop.descend(optimiser, weigh(terms, pretraining), list(teacher.parameters()), 1.0).isfinite():
-            average.update(teacher, step)
+        if loop.descend(optimiser, weigh(terms, pretraining), list(learner.parameters()), 1.0).isfinite():
+            average.update(learner, step)
         return {name: term.item() for name, term in terms.items()}
 
     loop.run(arguments.steps, take)
@@ -205,7 +204,7 @@ def run(arguments: Namespace) -> None:
 def card(arguments: Namespace, clips: list[Talk], plain: list[Talk]) -> dict[str, object]:
     """The facts about these weights."""
     people = len({clip.person for clip in clips})
-    teacher = "; taught by the encoder of the recogniser Moonshine tiny (MIT licence), which is not in it"
+    taught = "; taught by the encoder of the recogniser Moonshine tiny (MIT licence), which is not in it"
     spoken = sum(len(talk) for talk in plain if talk.name.startswith(VOICE)) / 25
     voices = f"{spoken:.0f} s by the voices of flite and festival, "
     return {
@@ -216,7 +215,7 @@ def card(arguments: Namespace, clips: list[Talk], plain: list[Talk]) -> dict[str
         "trained_on": f"{sum(map(len, clips)) / 25:.0f} s of {len(clips)} talking clips of {people} people, "
         f"{sum(map(len, plain)) / 25 - spoken:.0f} s of speech without faces, "
         f"{voices if spoken else ''}{arguments.synthetic:.0f} s of espeak-ng speech with its phones; "
-        f"masked pretraining{teacher if arguments.teacher else ''}",
+        f"masked pretraining{taught if arguments.teacher else ''}",
         "steps": arguments.steps,
         "licence": "research and demonstration; see README",
         "figures": "measured together with landmark_predictor; see there",

@@ -198,6 +198,10 @@ class Trainer:
                 f"--critic {arguments.critic:g} refines a painter that there is not; train one without a critic first, "
                 "and give its checkpoint.pt as --start."
             )
+        if not 0 <= arguments.share <= 1:
+            raise InputError(
+                f"--share is {arguments.share:g}; give 0 (the painter of --start) to 1 (what the critic made of it)."
+            )
         self.recipe = WITH_CRITIC if arguments.critic else ALONE
         self.average = Average(self.painter, self.recipe.decay)
         self.best = Average(self.painter)

@@ -7,11 +7,14 @@ and then both, features and lips, are taught to `AudioToLip` on every recording,
 while that hears them with noise, echo and other throats. Real lips teach the encoder nothing more: of so
 few people it would learn them by heart, and hear strangers worse for it.
 
-The teacher is the encoder of Moonshine tiny (Jeffries et al. 2024, MIT licence) as an ONNX or ORT file.
+The teacher is the encoder of Moonshine tiny (Jeffries et al. 2024, MIT licence) as an ONNX or ORT file. What tells
+lips best lies in the middle of it: its last blocks turn towards words. So several blocks are heard, and each has
+listeners of its own.
 """
 
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
@@ -29,33 +32,42 @@ HOP, FIRST = 384, 447  # samples between two of its features, and to the centre 
 BEFORE, AFTER = 4000, 800  # silence put around a recording
 LONGEST = 20 * SAMPLE_RATE  # it was taught on utterances; longer recordings are heard in parts
 OVERLAP = 2 * SAMPLE_RATE
+BLOCKS = (1, 2, 3, 4)  # of its six, from 0, whose outputs are its features
 SHAPES, FOLDS, STEPS = 12, 5, 300
 MOST_LAG = 4  # frames either way within which a clip's lag is looked for
 CERTAIN = 0.3  # correlation of lip motion below which a clip's lips are not believed to belong to its sound
 
 
 class SpeechTeacher:
-    """Features of a recogniser's encoder, at video frames.
+    """Features of a recogniser's encoder, at video frames: the outputs of `BLOCKS`, one after the other.
 
     Args:
-        path: encoder_model.onnx or .ort; inputs `input_values` (1, S) and `attention_mask`, output (1, N, D).
+        path: encoder_model.onnx or .ort; inputs `input_values` (1, S) and `attention_mask`, blocks named
+            `/layers.0` and on.
 
     Raises:
-        InputError: onnxruntime is missing, or the file is not such an encoder.
+        InputError: onnx or onnxruntime is missing, or the file is not such an encoder.
     """
 
     def __init__(self, path: Path) -> None:
         try:
+            import onnx
             import onnxruntime
         except ImportError as error:
-            raise InputError("--teacher needs onnxruntime; pip install onnxruntime.") from error
+            raise InputError(f"--teacher needs {error.name}; pip install onnx onnxruntime.") from error
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
+        self.outputs = [f"/layers.{block}/Add_1_output_0" for block in BLOCKS]
         try:
-            self.session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            model = _as_onnx(path)
+            outputs = [onnx.helper.make_tensor_value_info(name, 1, None) for name in self.outputs]
+            model.graph.output.extend(outputs)
+            self.session = onnxruntime.InferenceSession(
+                model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+            )
         except Exception as error:  # onnxruntime's errors have no common base
             raise InputError(
-                f"{path} is not a network that onnxruntime can run ({error}); the README says where a teacher is."
+                f"{path} is not an encoder whose blocks can be heard ({error}); the README says where a teacher is."
             ) from error
         names = [given.name for given in self.session.get_inputs()]
         if names != ["input_values", "attention_mask"]:
@@ -68,7 +80,8 @@ class SpeechTeacher:
         places, features = [], []
         for start in range(0, max(1, len(sound) - OVERLAP), LONGEST - OVERLAP):
             part = sound[None, start : start + LONGEST]
-            [made] = self.session.run(None, {"input_values": part, "attention_mask": np.ones(part.shape, np.int64)})
+            feeds = {"input_values": part, "attention_mask": np.ones(part.shape, np.int64)}
+            made = np.concatenate(self.session.run(self.outputs, feeds), -1)
             place = start + FIRST + HOP * np.arange(made.shape[1])
             # Each part gives its middle; half of an overlap goes to either side.
             low = start + OVERLAP // 2 if start else 0
@@ -83,33 +96,57 @@ class SpeechTeacher:
         return torch.from_numpy(((1 - share) * feature[after - 1] + share * feature[after]).astype(np.float32))
 
 
+def _as_onnx(path: Path):
+    """An ONNX or ORT file as an onnx.ModelProto."""
+    import onnx
+    import onnxruntime
+
+    if path.suffix != ".ort":
+        return onnx.load(path)
+    with TemporaryDirectory() as folder:
+        options = onnxruntime.SessionOptions()
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        options.add_session_config_entry("session.save_model_format", "ONNX")
+        options.optimized_model_filepath = str(Path(folder) / "encoder.onnx")
+        onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        return onnx.load(options.optimized_model_filepath)
+
+
 class LipListener(nn.Module):
-    """Teacher's features to motion of jaw and lips; 0.36 s of context.
+    """One block's features to motion of jaw and lips; 0.36 s of context.
 
     Args:
-        features: of the teacher.
+        part: of the teacher's features, which ones are the block's.
         basis: (shapes, 37, 2) motions that are mixed.
         width, dropout: of the hidden layers.
     """
 
-    def __init__(self, features: int, basis: Tensor, width: int = 128, dropout: float = 0.4) -> None:
+    def __init__(self, part: slice, basis: Tensor, width: int = 128, dropout: float = 0.4) -> None:
         super().__init__()
+        self.part, features = part, part.stop - part.start
         self.register_buffer("basis", basis)
         self.inside = nn.Sequential(nn.LayerNorm(features), nn.Dropout(dropout), nn.Linear(features, width))
         self.layers = nn.ModuleList(nn.Conv1d(width, width, 5, padding=2) for _ in range(2))
         self.dropout, self.out = nn.Dropout(dropout), nn.Linear(width, len(basis))
 
     def forward(self, features: Tensor) -> Tensor:  # (B, T, D) -> (B, T, 37, 2)
-        x = self.inside(features).transpose(1, 2)
+        x = self.inside(features[..., self.part]).transpose(1, 2)
         for layer in self.layers:
             x = x + self.dropout(F.gelu(layer(x)))
         return torch.einsum("...k,kpc->...pc", self.out(x.transpose(1, 2)), self.basis)
 
 
-def learn_listener(clips: list[Talk], seed: int) -> nn.Module:
-    """A listener taught on clips with `heard` and `motion`; few steps, for more would learn the people by heart."""
+def learn_listeners(clips: list[Talk], seed: int) -> list[nn.Module]:
+    """A listener for each block of the teacher, taught on clips with `heard` and `motion`."""
+    size = clips[0].heard.shape[-1] // len(BLOCKS)
+    parts = [slice(index * size, (index + 1) * size) for index in range(len(BLOCKS))]
+    return [_learn_listener(clips, part, seed + index) for index, part in enumerate(parts)]
+
+
+def _learn_listener(clips: list[Talk], part: slice, seed: int) -> nn.Module:
+    """A listener taught in few steps, for more would learn the people by heart."""
     torch.manual_seed(seed)
-    listener = LipListener(clips[0].heard.shape[-1], shape_basis(clips, SHAPES))
+    listener = LipListener(part, shape_basis(clips, SHAPES))
     optimiser = torch.optim.AdamW(listener.parameters(), 1e-3, weight_decay=0.05)
     average, sampler = Average(listener, 0.98), Sampler(clips, LENGTH, np.random.default_rng(seed))
     for step in range(STEPS):
@@ -142,28 +179,26 @@ def guess_unheard(clips: list[Talk], seed: int) -> list[Talk]:
     guessed: dict[str, Talk] = {}
     for fold in range(min(FOLDS, len(people))):
         held = set(people[fold::FOLDS])
-        listener = learn_listener([clip for clip in clips if clip.person not in held], seed + fold)
-        guessed |= {talk.name: talk for talk in guess_lips([listener], [c for c in clips if c.person in held], 1.0)}
+        listeners = learn_listeners([clip for clip in clips if clip.person not in held], seed + fold)
+        guessed |= {talk.name: talk for talk in guess_lips(listeners, [c for c in clips if c.person in held], 1.0)}
     return [guessed[clip.name] for clip in clips]
 
 
-def refine_lags(clips: list[Talk], seed: int) -> tuple[list[Talk], list[Talk], dict[str, int]]:
+def refine_lags(clips: list[Talk], seed: int) -> tuple[list[Talk], dict[str, int]]:
     """Move each clip's sound to where it fits its lips best, by the ears of listeners that never heard its person.
 
     Returns:
-        Clips whose lips follow their sound, moved; the others; and the frames by which each of the first was moved
-        (positive: the mouth is later than was thought).
+        Clips whose lips follow their sound, moved, and the frames by which each was moved (positive: the mouth is
+        later than was thought).
     """
-    kept, others, lags = [], [], {}
+    kept, lags = [], {}
     for clip, guess in zip(clips, guess_unheard(clips, seed), strict=True):
         found = {lag: agreement(guess.motion, clip.motion, lag) for lag in range(-MOST_LAG, MOST_LAG + 1)}
         lag = max(found, key=found.__getitem__)
-        if found[lag] < CERTAIN:
-            others.append(clip)
-            continue
-        kept.append(shifted(clip, lag))
-        lags[clip.name] = lag
-    return kept, others, lags
+        if found[lag] >= CERTAIN:
+            kept.append(shifted(clip, lag))
+            lags[clip.name] = lag
+    return kept, lags
 
 
 def agreement(guess: Tensor, real: Tensor, lag: int) -> float:

@@ -47,6 +47,18 @@ def test_shapes_and_ranges(networks, source):
         assert values.min() >= 0 and values.max() <= 1
 
 
+def test_the_source_is_trusted_more_in_use_than_while_training(networks, source):
+    generator = networks[1]
+    _, used, _, blend = paint(networks, source, landmarks(2, 7))
+    generator.training = True  # its norms stay as they are
+    try:
+        _, painted, _, less = paint(networks, source, landmarks(2, 7))
+    finally:
+        generator.training = False
+    assert torch.equal(used, painted)
+    assert (blend >= less).all() and (blend > less + 0.05).any()
+
+
 def test_frames_do_not_depend_on_their_neighbours(networks, source):
     driving = landmarks(3, 8)
     together = paint(networks, source, driving)

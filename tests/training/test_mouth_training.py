@@ -169,6 +169,12 @@ def test_what_a_critic_made_is_mixed_with_the_calm_painter(cache, tmp_path, shar
     assert moved > 1e-6
 
 
+@pytest.mark.parametrize("share", [-0.1, 1.5])
+def test_no_more_than_all_of_a_painter_is_taken(cache, tmp_path, share):
+    with pytest.raises(InputError, match="--share is"):
+        mouth.run(arguments(tmp_path, cache, share=share))
+
+
 def test_a_critic_without_a_painter_is_refused(cache, tmp_path):
     with pytest.raises(InputError, match="--start"):
         mouth.run(arguments(tmp_path / "none", cache, critic=0.5))

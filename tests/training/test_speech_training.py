@@ -144,14 +144,14 @@ def test_encoder_and_predictor_train_resume_and_load(data, tmp_path):
 def test_an_encoder_learns_what_a_teacher_hears(data, tmp_path, monkeypatch):
     def hear(samples, frames):
         level = samples[: frames * 640].view(frames, 640).abs().mean(1)
-        return torch.stack([level, level.roll(1), torch.arange(frames) % 2], 1)
+        return torch.stack([level, level.roll(1), torch.arange(frames) % 2], 1).repeat(1, len(speech_teacher.BLOCKS))
 
     monkeypatch.setattr(audio_to_lip, "SpeechTeacher", lambda path: hear)
     monkeypatch.setattr(audio_to_lip, "other_voices", lambda seconds, seed: [(torch.randn(1, 32_000), 16_000)])
     monkeypatch.setattr(speech_teacher, "STEPS", 60)
     more = ("--steps", 2, "--synthetic", 0, "--voices", 2, "--teacher", "encoder.onnx", "--width", 16)
     audio_to_lip.run(arguments(audio_to_lip, data, tmp_path, *more))
-    assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["teacher"]["heard.weight"].shape == (3, 16)
+    assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["learner"]["heard.weight"].shape == (12, 16)
     weights = tmp_path / "audio_to_lip.safetensors"
     assert load_network("audio_to_lip", str(weights)).width == 16
     lags = tmp_path / "lags.json"
