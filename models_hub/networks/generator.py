@@ -171,8 +171,8 @@ class FrameGenerator(nn.Module):
         painted = F.pixel_shuffle(self.paint(x).float(), 2)  # (B, 4, S, S)
         inner, shown = self.masks(hints)
         hidden = resize(inner * (1 - shown), painted.shape[-2:])
-        # A mere prior on the logit is outvoted in training: fog of lips instead of teeth.
         trust = BLEND_BIAS if self.training else BLEND_BIAS + TRUST
+        # Hiding by a mere prior on the logit is outvoted in training: fog of lips instead of teeth.
         blend = (painted[:, 3:] + trust).sigmoid() * (1 - hidden)
         colours = painted[:, :3].sigmoid()
         if mouth is not None:

@@ -139,14 +139,15 @@ class LipListener(nn.Module):
 def learn_listeners(clips: list[Talk], seed: int) -> list[nn.Module]:
     """A listener for each block of the teacher, taught on clips with `heard` and `motion`."""
     size = clips[0].heard.shape[-1] // len(BLOCKS)
+    basis = shape_basis(clips, SHAPES)
     parts = [slice(index * size, (index + 1) * size) for index in range(len(BLOCKS))]
-    return [_learn_listener(clips, part, seed + index) for index, part in enumerate(parts)]
+    return [_learn_listener(clips, part, basis, seed + index) for index, part in enumerate(parts)]
 
 
-def _learn_listener(clips: list[Talk], part: slice, seed: int) -> nn.Module:
+def _learn_listener(clips: list[Talk], part: slice, basis: Tensor, seed: int) -> nn.Module:
     """A listener taught in few steps, for more would learn the people by heart."""
     torch.manual_seed(seed)
-    listener = LipListener(part, shape_basis(clips, SHAPES))
+    listener = LipListener(part, basis)
     optimiser = torch.optim.AdamW(listener.parameters(), 1e-3, weight_decay=0.05)
     average, sampler = Average(listener, 0.98), Sampler(clips, LENGTH, np.random.default_rng(seed))
     for step in range(STEPS):
