@@ -65,26 +65,31 @@ def other_faces(data: Path, split: str, person: str) -> dict[str, tuple[torch.Te
     return found
 
 
+def opened(
+    files: dict[str, Path], base: dict[str, nn.Module], take: Take, index: int
+) -> tuple[dict[str, nn.Module], float]:
+    """The tuned networks as they are for the face of a frame, among the base's, and how alike that face is.
+
+    Networks whose every weight was tuned are for all faces: then that is 1.
+    """
+    code = face_codes(pictures(take, [index]), take.points[index : index + 1])[0]
+    tuned = {stage: load_network(stage, str(path)) for stage, path in files.items() if stage in base}
+    alike = (net.likeness(code) if isinstance(net, Personal) else 1.0 for net in tuned.values())
+    merged = {stage: net.for_face(code) if isinstance(net, Personal) else net for stage, net in tuned.items()}
+    return dict(base) | merged, max(alike, default=1.0)
+
+
 def change_for_others(
     files: dict[str, Path], base: dict[str, nn.Module], others: dict[str, tuple[torch.Tensor, torch.Tensor]]
 ) -> dict[str, float]:
     """By which share each other person's mouth error grows with the personal weights; 0 where adapters are shut."""
-    networks = {stage: load_network(stage, str(path)) for stage, path in files.items() if stage in base}
     changes = {}
     for name, (crops, points) in others.items():
-        codes = face_codes(crops, points)
-        opens = {stage: [net.for_face(code) for code in codes] for stage, net in networks.items()
-                 if isinstance(net, Personal)}  # fmt: skip
         take = Take(name, (crops * 255).round().byte().permute(0, 2, 3, 1), points)
-        place = reference_frame([take])[1]
-        used = dict(base) | {stage: nets[place] for stage, nets in opens.items()}
-        used |= {stage: net for stage, net in networks.items() if not isinstance(net, Personal)}
-        shut = all(not isinstance(net, Personal) or net.likeness(codes[place]) <= SHUT for net in networks.values())
-        if shut and opens:
-            changes[name] = 0.0
-            continue
-        plain = mouth_error(base, [take], [take])
-        changes[name] = mouth_error(used, [take], [take]) / plain - 1
+        used, likeness = opened(files, base, take, reference_frame([take])[1])
+        changes[name] = 0.0
+        if likeness > SHUT:
+            changes[name] = mouth_error(used, [take], [take]) / mouth_error(base, [take], [take]) - 1
     return changes
 
 
@@ -108,8 +113,9 @@ def evaluate_fine_tune(
         progress: told after every person.
 
     Returns:
-        For each person `fine_tune_PERSON`: share by which the held-back third's mouth error fell, the errors, CPU
-        seconds, and the largest share by which another person's error grew.
+        For each person `fine_tune_PERSON`: share by which the held-back third's mouth error fell, and the errors,
+        driven from a frame that was learned from and (`_new_frame`) from one of that third itself; CPU seconds, and
+        the largest share by which another person's error grew.
 
     Raises:
         InputError: a name is unknown.
@@ -131,27 +137,26 @@ def evaluate_fine_tune(
         result = fine_tune(Material(learned), files, folder, settings, weights)
         seconds = time.process_time() - started
         base = base_networks(Base(), learned, None)
-        sources = split_material(Material(learned), settings.hold_back)[0]
-        take, index = reference_frame(sources)
-        code = face_codes(pictures(take, [index]), take.points[index : index + 1])[0]
-        used, likeness = dict(base), 1.0
-        for stage, path in result.files.items():
-            if stage in base:
-                network = load_network(stage, str(path))
-                used[stage] = network.for_face(code) if isinstance(network, Personal) else network
-                likeness = network.likeness(code) if isinstance(network, Personal) else 1.0
-        before, after = (mouth_error(networks, sources, measured) for networks in (base, used))
+        errors: dict[str, float] = {}
+        for name, sources in (
+            ("", split_material(Material(learned), settings.hold_back)[0]),
+            ("_new_frame", measured),
+        ):
+            used, likeness = opened(result.files, base, *reference_frame(sources))
+            before, after = (mouth_error(networks, sources, measured) for networks in (base, used))
+            errors |= {
+                f"mouth_l1_reduction{name}": round(1 - after / before, 4),
+                f"mouth_l1_before{name}": round(before, 5),
+                f"mouth_l1_after{name}": round(after, 5),
+                f"likeness{name}": round(likeness, 3),
+            }
         changes = change_for_others(result.files, base, other_faces(data, split, person))
         worst = max(changes, key=changes.get)
-        figures[f"fine_tune_{person}"] = {
-            "mouth_l1_reduction": round(1 - after / before, 4),
-            "mouth_l1_before": round(before, 5),
-            "mouth_l1_after": round(after, 5),
+        figures[f"fine_tune_{person}"] = errors | {
             "learned_seconds": round(sum(map(len, learned)) / 25, 1),
             "cpu_seconds": round(seconds, 1),
             "steps": result.state.step,
             "best_step": result.state.best_step,
-            "likeness": round(likeness, 3),
             "held_back_reduction": round(1 - result.state.best / result.state.before, 4)
             if result.state.before
             else None,

@@ -21,7 +21,9 @@ from .mouth_painter import MouthPainter, face_colours, onto_frame
 
 FINE_REGIONS = (EYES, OUTER_LIPS, INNER_LIPS)
 BLEND_BIAS = 1.0  # logit of trust in the warped source at the start
-TRUST = 1.0  # logit added to it in use: L1 teaches to prefer a soft painting to a sharp source that lies a little aside
+TRUST = 1.0
+"""Logit added to it in use, twice where the source shows teeth: L1 teaches to prefer a soft painting to a sharp source
+that lies a little aside."""
 COORDINATES = 3  # maps of `mouth_coordinates`
 SHADING_BOUND = 0.25  # of the range of colours
 
@@ -171,7 +173,7 @@ class FrameGenerator(nn.Module):
         painted = F.pixel_shuffle(self.paint(x).float(), 2)  # (B, 4, S, S)
         inner, shown = self.masks(hints)
         hidden = resize(inner * (1 - shown), painted.shape[-2:])
-        trust = BLEND_BIAS if self.training else BLEND_BIAS + TRUST
+        trust = BLEND_BIAS if self.training else BLEND_BIAS + TRUST * (1 + resize(shown, painted.shape[-2:]))
         # Hiding by a mere prior on the logit is outvoted in training: fog of lips instead of teeth.
         blend = (painted[:, 3:] + trust).sigmoid() * (1 - hidden)
         colours = painted[:, :3].sigmoid()

@@ -3,6 +3,7 @@
 import copy
 import math
 import os
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -41,12 +42,21 @@ def load_checkpoint(path: Path, option: str = "--resume") -> dict[str, Any]:
     """Read a checkpoint of this project, which an option asks for.
 
     Raises:
-        InputError: there is none.
+        InputError: there is none, or it cannot be read.
     """
     if not path.is_file():
-        where = "its --output folder" if option == "--resume" else "the checkpoint.pt of an earlier training"
-        raise InputError(f"{option} found no checkpoint at {path}; start without {option}, or give {where}.")
-    return torch.load(path, map_location="cpu", weights_only=True)
+        raise InputError(
+            f"{option} found no checkpoint at {path}; start without {option}, or name the place where an earlier "
+            "training wrote its checkpoint.pt."
+        )
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:
+        cause = str(error).partition("\n")[0] or "it is empty"
+        raise InputError(
+            f"{path} cannot be read as a checkpoint ({cause}); it was cut short or is another kind "
+            f"of file. Give {option} the checkpoint.pt of a training of this project."
+        ) from error
 
 
 class Average:

@@ -199,7 +199,13 @@ class Loop:
         for name, value in counters.items():
             setattr(self.state, name, value)
         for name, part in self.parts.items():
-            part.load_state_dict(content[name])
+            try:
+                part.load_state_dict(content[name])
+            except (KeyError, RuntimeError, ValueError) as error:
+                raise InputError(
+                    f"The checkpoint in {self.folder} is of another training, or of another version of this one: its "
+                    f"{name!r} does not fit. Begin anew in another folder, without --resume."
+                ) from error
 
     def plot(self) -> Path | None:
         """Draw the log; None where nothing was logged."""

@@ -79,7 +79,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--share",
         type=float,
-        default=0.7,
+        default=0.91,
         help="how much of the critic's painter is in what is kept, the rest is --start's (default: %(default)s)",
     )
     parser.add_argument("--install", action="store_true", help="put the painter into the package's generator")
@@ -205,10 +205,11 @@ class Trainer:
         self.recipe = WITH_CRITIC if arguments.critic else ALONE
         self.average = Average(self.painter, self.recipe.decay)
         self.best = Average(self.painter)
-        self.critic = MouthCritic()
         betas = self.recipe.betas
         self.optimiser = torch.optim.AdamW(self.painter.parameters(), arguments.rate, betas, weight_decay=0.0)
-        self.critic_optimiser = torch.optim.Adam(self.critic.parameters(), CRITIC_RATE, betas=(0.5, 0.99))
+        if arguments.critic:
+            self.critic = MouthCritic()
+            self.critic_optimiser = torch.optim.Adam(self.critic.parameters(), CRITIC_RATE, betas=(0.5, 0.99))
         self.usable = np.flatnonzero(windows.opening.numpy() > OPEN_FROM)
         if not len(self.usable):
             raise InputError(
@@ -221,7 +222,7 @@ class Trainer:
 
     def parts(self) -> dict[str, nn.Module | torch.optim.Optimizer]:
         """All that a step changes."""
-        names = ("painter", "critic", "optimiser", "critic_optimiser")
+        names = ["painter", "optimiser", *(["critic", "critic_optimiser"] if self.arguments.critic else [])]
         return {name: getattr(self, name) for name in names} | {
             "average": self.average.network,
             "best": self.best.network,

@@ -5,7 +5,7 @@ mouths are closed by the frame generator itself, and the picture is what should 
 number of people, and it is people that are scarce.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
@@ -194,29 +194,39 @@ def add_clips(
     opening, frames_of = mouth_opening(footage.points), dict.fromkeys(footage.persons, 0)
     for person, length in zip(footage.persons, footage.lengths, strict=True):
         frames_of[person] += int(length)
+
+    def frames(places: np.ndarray) -> Tensor:
+        return torch.from_numpy(footage.frames[places]).permute(0, 3, 1, 2).float() / 255
+
+    points = torch.from_numpy(footage.points)
     for clip, (name, person) in enumerate(zip(footage.names, footage.persons, strict=True)):
         first, length = int(footage.starts[clip]), int(footage.lengths[clip])
-        index = np.arange(first, first + length)
-        order = index[np.argsort(opening[index])]
-        if split == "train":
-            long = frames_of[person] > LONG
-            some = random.integers(0, max(1, int(CLOSED * length)), SOURCES // 2 if long else SOURCES - 1)
-            sources = [order[0], *order[some[1:]], random.choice(order)]
-            chance = np.clip(opening[index], 0.02, 0.3)
-            count = min(length, 14 if long else TARGETS)
-        else:
-            sources, spread = [order[0]], np.linspace(0, length - 1, 10).round().astype(int)[1:-1]
-        for source in sources:
-            if split == "train":
-                targets = np.unique(random.choice(index, count, p=chance / chance.sum()))
-            else:
-                targets = np.setdiff1d(index[spread], [source])
-            real = torch.from_numpy(footage.frames[targets]).permute(0, 3, 1, 2).float() / 255
-            given = torch.from_numpy(footage.frames[[source]]).permute(0, 3, 1, 2).float() / 255
-            points = torch.from_numpy(footage.points)
-            gatherer.add(given, points[[source]], real, points[targets], person)
+        some = opening[first : first + length]
+        chosen = pairs_to_learn(some, frames_of[person] > LONG, random) if split == "train" else pairs_to_judge(some)
+        for source, targets in chosen:
+            source, targets = first + source, first + targets
+            gatherer.add(frames([source]), points[[source]], frames(targets), points[targets], person)
         if clip % 25 == 24 or clip + 1 == len(footage.names):
             tell(f"{clip + 1} of {len(footage.names)} clips ({name}): {len(gatherer.people)} windows")
+
+
+Pairs = Iterator[tuple[int, np.ndarray]]  # a source and the targets that it is driven to, places within the clip
+
+
+def pairs_to_learn(opening: np.ndarray, long: bool, random: np.random.Generator) -> Pairs:
+    """Mostly from closed mouths, mostly to open ones; fewer of a clip whose person has `long` footage."""
+    length, order = len(opening), np.argsort(opening)
+    some = random.integers(0, max(1, int(CLOSED * length)), SOURCES // 2 if long else SOURCES - 1)
+    chance = np.clip(opening, 0.02, 0.3)
+    count = min(length, 14 if long else TARGETS)
+    for source in [order[0], *order[some[1:]], random.choice(order)]:
+        yield source, np.unique(random.choice(length, count, p=chance / chance.sum()))
+
+
+def pairs_to_judge(opening: np.ndarray) -> Pairs:
+    """From the most closed mouth to eight frames spread over the clip."""
+    source, spread = np.argsort(opening)[0], np.linspace(0, len(opening) - 1, 10).round().astype(int)[1:-1]
+    yield source, np.setdiff1d(spread, [source])
 
 
 def add_pictures(gatherer: Gatherer, data: Path, random: np.random.Generator) -> None:

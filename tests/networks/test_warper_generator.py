@@ -3,7 +3,7 @@
 import pytest
 import torch
 from articulate.models_hub.networks.blocks import cut_windows, fold_batch_norms, warp
-from articulate.models_hub.networks.generator import FrameGenerator
+from articulate.models_hub.networks.generator import TRUST, FrameGenerator
 from articulate.models_hub.networks.warper import MemoryWarper
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -142,3 +142,17 @@ def test_what_the_source_never_showed_is_painted(networks, source):
     assert blends["closed"] == 0
     assert blends["slit"] < 0.1
     assert blends["open"] > 0.1
+
+
+def test_teeth_that_the_source_shows_are_trusted_twice_as_much(networks, source):
+    warper, generator = networks
+    hints = generator.hints(mouth(0.3), mouth(0.3), warper.dense_motion.grid[None], 256)
+    features = [torch.randn(1, c, s, s) for c, s in ((128, 32), (64, 64), (32, 128))]
+    used = generator(features, hints, source.image)[2].logit()
+    generator.training = True
+    try:
+        more = used - generator(features, hints, source.image)[2].logit()
+    finally:
+        generator.training = False
+    torch.testing.assert_close(more[..., 126:130, 126:130], torch.full((1, 1, 4, 4), 2 * TRUST), atol=1e-3, rtol=0)
+    torch.testing.assert_close(more[..., 200:, :], torch.full((1, 1, 56, 256), TRUST), atol=1e-3, rtol=0)

@@ -56,6 +56,25 @@ def test_a_lost_checkpoint_and_other_settings_are_said(tmp_path):
         Tiny(tmp_path, settings="rate 2", resume=True)
 
 
+def test_a_checkpoint_of_another_network_or_no_checkpoint_is_said(tmp_path):
+    tiny = Tiny(tmp_path)
+    tiny.loop.run(1, tiny.take)
+    content = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    other = torch.nn.Linear(3, 5)
+    torch.save({**content, "network": other.state_dict()}, tmp_path / "checkpoint.pt")
+    with pytest.raises(InputError, match="another version"):
+        Tiny(tmp_path, resume=True)
+    torch.save({name: value for name, value in content.items() if name != "average"}, tmp_path / "checkpoint.pt")
+    with pytest.raises(InputError, match="'average' does not fit"):
+        Tiny(tmp_path, resume=True)
+    (tmp_path / "checkpoint.pt").write_bytes(b"not a checkpoint")
+    with pytest.raises(InputError, match="cannot be read as a checkpoint"):
+        Tiny(tmp_path, resume=True)
+    (tmp_path / "checkpoint.pt").write_bytes(b"")
+    with pytest.raises(InputError, match="cannot be read as a checkpoint"):
+        Tiny(tmp_path, resume=True)
+
+
 def test_steps_that_are_not_finite_change_nothing_and_are_counted(tmp_path, monkeypatch):
     tiny = Tiny(tmp_path)
     before = tiny.network[0].weight.clone()
