@@ -52,10 +52,9 @@ def load_checkpoint(path: Path, option: str = "--resume") -> dict[str, Any]:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:
-        cause = str(error).partition("\n")[0] or "it is empty"
         raise InputError(
-            f"{path} cannot be read as a checkpoint ({cause}); it was cut short or is another kind "
-            f"of file. Give {option} the checkpoint.pt of a training of this project."
+            f"{path} cannot be read as a checkpoint: it was cut short or is another kind of file. Give {option} the "
+            "checkpoint.pt of a training of this project."
         ) from error
 
 
