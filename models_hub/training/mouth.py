@@ -7,6 +7,7 @@ is kept that was best on the val split. Alone that gives mouths of the right bri
 with `--start` and `--critic` makes them commit themselves (see `mouth_critic`).
 """
 
+import json
 import math
 from argparse import ArgumentParser, Namespace
 from collections import Counter
@@ -295,7 +296,8 @@ def run(arguments: Namespace) -> None:
     windows, held = (gather(arguments.data, cache, split) for split in ("train", "val"))
     trainer = Trainer(windows, arguments)
     state, every = MouthState(), {"save_every": LOOK_EVERY, "log_every": LOOK_EVERY}
-    loop = Loop(arguments.output, trainer.parts(), state, resume=arguments.resume, **every)
+    settings = json.dumps({name: getattr(arguments, name) for name in ("critic", "batch", "rate", "seed")})
+    loop = Loop(arguments.output, trainer.parts(), state, resume=arguments.resume, settings=settings, **every)
 
     def judge(step: int) -> None:
         if step % LOOK_EVERY and step != arguments.steps:

@@ -175,6 +175,12 @@ def test_no_more_than_all_of_a_painter_is_taken(cache, tmp_path, share):
         mouth.run(arguments(tmp_path, cache, share=share))
 
 
+def test_a_training_does_not_go_on_with_another_recipe(cache, tmp_path):
+    mouth.run(arguments(tmp_path / "first", cache))
+    with pytest.raises(InputError, match="other settings"):
+        mouth.run(arguments(tmp_path / "first", cache, rate=2e-3, resume=True))
+
+
 def test_a_critic_without_a_painter_is_refused(cache, tmp_path):
     with pytest.raises(InputError, match="--start"):
         mouth.run(arguments(tmp_path / "none", cache, critic=0.5))
