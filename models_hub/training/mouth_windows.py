@@ -201,8 +201,8 @@ def add_clips(
     points = torch.from_numpy(footage.points)
     for clip, (name, person) in enumerate(zip(footage.names, footage.persons, strict=True)):
         first, length = int(footage.starts[clip]), int(footage.lengths[clip])
-        some = opening[first : first + length]
-        chosen = pairs_to_learn(some, frames_of[person] > LONG, random) if split == "train" else pairs_to_judge(some)
+        here = opening[first : first + length]
+        chosen = pairs_to_learn(here, frames_of[person] > LONG, random) if split == "train" else pairs_to_judge(here)
         for source, targets in chosen:
             source, targets = first + source, first + targets
             gatherer.add(frames([source]), points[[source]], frames(targets), points[targets], person)
