@@ -1,5 +1,6 @@
 """What several tests look at: the sample portrait's face, and frames of it in which the mouth opens and closes."""
 
+import copy
 import os
 import tempfile
 from pathlib import Path
@@ -116,4 +117,25 @@ def atvgnet_files(atvgnet_checkpoints):
 
     source, folder = atvgnet_checkpoints, atvgnet_checkpoints / "converted"
     convert_atvgnet(source / "at.pth", source / "vg.pth", source / "basics", folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def personal_files(sample_face, tmp_path_factory):
+    """Folder of personal files whose adapters do something: STAGE_own for the sample face, STAGE_other for another."""
+    from articulate.models_hub.loading import load_network, save_network
+    from articulate.models_hub.networks.low_rank import adapt, personal
+    from articulate.models_hub.stages.personal import face_codes
+
+    torch.manual_seed(0)
+    folder, code = tmp_path_factory.mktemp("personal"), face_codes(sample_face.crop, sample_face.points[None])
+    for stage in ("warper", "generator"):
+        before = load_network(stage)
+        after = copy.deepcopy(before)
+        for parameter in adapt(after, 2):
+            torch.nn.init.normal_(parameter, std=0.03)
+        for name, references in (("own", code), ("other", -code)):
+            sizes = getattr(before, "sizes", {"channels": list(before.channels)})
+            made = personal(before, after, references, sizes, 2)
+            save_network(made, folder / f"{stage}_{name}.safetensors", {**sizes, "rank": 2})
     return folder

@@ -65,18 +65,17 @@ def other_faces(data: Path, split: str, person: str) -> dict[str, tuple[torch.Te
     return found
 
 
-def opened(
-    files: dict[str, Path], base: dict[str, nn.Module], take: Take, index: int
-) -> tuple[dict[str, nn.Module], float]:
-    """The tuned networks as they are for the face of a frame, among the base's, and how alike that face is.
+def opened(files: dict[str, Path], takes: list[Take]) -> tuple[dict[str, nn.Module], float]:
+    """Warper and generator, the tuned ones as they are for the face in some takes, and how alike that face is.
 
     Networks whose every weight was tuned are for all faces: then that is 1.
     """
+    paths = {stage: str(path) for stage, path in files.items() if stage in ("warper", "generator")}
+    take, index = reference_frame(takes)
     code = face_codes(pictures(take, [index]), take.points[index : index + 1])[0]
-    tuned = {stage: load_network(stage, str(path)) for stage, path in files.items() if stage in base}
-    alike = (net.likeness(code) if isinstance(net, Personal) else 1.0 for net in tuned.values())
-    merged = {stage: net.for_face(code) if isinstance(net, Personal) else net for stage, net in tuned.items()}
-    return dict(base) | merged, max(alike, default=1.0)
+    tuned = [load_network(stage, path) for stage, path in paths.items()]
+    alike = (network.likeness(code) if isinstance(network, Personal) else 1.0 for network in tuned)
+    return base_networks(Base(**paths), takes, None), max(alike, default=1.0)
 
 
 def change_for_others(
@@ -86,7 +85,7 @@ def change_for_others(
     changes = {}
     for name, (crops, points) in others.items():
         take = Take(name, (crops * 255).round().byte().permute(0, 2, 3, 1), points)
-        used, likeness = opened(files, base, take, reference_frame([take])[1])
+        used, likeness = opened(files, [take])
         changes[name] = 0.0
         if likeness > SHUT:
             changes[name] = mouth_error(used, [take], [take]) / mouth_error(base, [take], [take]) - 1
@@ -142,7 +141,7 @@ def evaluate_fine_tune(
             ("", split_material(Material(learned), settings.hold_back)[0]),
             ("_new_frame", measured),
         ):
-            used, likeness = opened(result.files, base, *reference_frame(sources))
+            used, likeness = opened(result.files, sources)
             before, after = (mouth_error(networks, sources, measured) for networks in (base, used))
             errors |= {
                 f"mouth_l1_reduction{name}": round(1 - after / before, 4),

@@ -223,11 +223,15 @@ class Trainer:
 
     def parts(self) -> dict[str, nn.Module | torch.optim.Optimizer]:
         """All that a step changes."""
-        names = ["painter", "optimiser", *(["critic", "critic_optimiser"] if self.arguments.critic else [])]
-        return {name: getattr(self, name) for name in names} | {
+        made = {
+            "painter": self.painter,
+            "optimiser": self.optimiser,
             "average": self.average.network,
             "best": self.best.network,
         }
+        if self.arguments.critic:
+            made |= {"critic": self.critic, "critic_optimiser": self.critic_optimiser}
+        return made
 
     def step(self, step: int, loop: Loop) -> dict[str, float]:
         """One step of the painter, and of the critic where there is one."""

@@ -47,14 +47,10 @@ def test_shapes_and_ranges(networks, source):
         assert values.min() >= 0 and values.max() <= 1
 
 
-def test_the_source_is_trusted_more_in_use_than_while_training(networks, source):
-    generator = networks[1]
+def test_the_source_is_trusted_more_in_use_than_while_training(networks, source, monkeypatch):
     _, used, _, blend = paint(networks, source, landmarks(2, 7))
-    generator.training = True  # its norms stay as they are
-    try:
-        _, painted, _, less = paint(networks, source, landmarks(2, 7))
-    finally:
-        generator.training = False
+    monkeypatch.setattr(networks[1], "training", True)  # its norms stay as they are
+    _, painted, _, less = paint(networks, source, landmarks(2, 7))
     assert torch.equal(used, painted)
     assert (blend >= less).all() and (blend > less + 0.05).any()
 
@@ -144,15 +140,12 @@ def test_what_the_source_never_showed_is_painted(networks, source):
     assert blends["open"] > 0.1
 
 
-def test_teeth_that_the_source_shows_are_trusted_twice_as_much(networks, source):
+def test_teeth_that_the_source_shows_are_trusted_twice_as_much(networks, source, monkeypatch):
     warper, generator = networks
     hints = generator.hints(mouth(0.3), mouth(0.3), warper.dense_motion.grid[None], 256)
     features = [torch.randn(1, c, s, s) for c, s in ((128, 32), (64, 64), (32, 128))]
     used = generator(features, hints, source.image)[2].logit()
-    generator.training = True
-    try:
-        more = used - generator(features, hints, source.image)[2].logit()
-    finally:
-        generator.training = False
+    monkeypatch.setattr(generator, "training", True)
+    more = used - generator(features, hints, source.image)[2].logit()
     torch.testing.assert_close(more[..., 126:130, 126:130], torch.full((1, 1, 4, 4), 2 * TRUST), atol=1e-3, rtol=0)
     torch.testing.assert_close(more[..., 200:, :], torch.full((1, 1, 56, 256), TRUST), atol=1e-3, rtol=0)

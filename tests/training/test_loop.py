@@ -67,12 +67,10 @@ def test_a_checkpoint_of_another_network_or_no_checkpoint_is_said(tmp_path):
     torch.save({name: value for name, value in content.items() if name != "average"}, tmp_path / "checkpoint.pt")
     with pytest.raises(InputError, match="'average' does not fit"):
         Tiny(tmp_path, resume=True)
-    (tmp_path / "checkpoint.pt").write_bytes(b"not a checkpoint")
-    with pytest.raises(InputError, match="cannot be read as a checkpoint"):
-        Tiny(tmp_path, resume=True)
-    (tmp_path / "checkpoint.pt").write_bytes(b"")
-    with pytest.raises(InputError, match="cannot be read as a checkpoint"):
-        Tiny(tmp_path, resume=True)
+    for content in (b"not a checkpoint", b""):
+        (tmp_path / "checkpoint.pt").write_bytes(content)
+        with pytest.raises(InputError, match="cannot be read as a checkpoint"):
+            Tiny(tmp_path, resume=True)
 
 
 def test_steps_that_are_not_finite_change_nothing_and_are_counted(tmp_path, monkeypatch):
