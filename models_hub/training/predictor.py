@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ..errors import InputError
 from ..evaluation.speech import talk_figures
 from ..loading import EMBEDDED, WEIGHTS_FOLDER, load_network, pin_card, save_network
 from ..networks.landmark_predictor import LandmarkPredictor
@@ -61,9 +62,7 @@ def run(arguments: Namespace) -> None:
     predictor.usual.copy_(usual_mouth(arguments.data, held))
     predictor.basis.copy_(shape_basis(clips, len(predictor.basis)))
     if arguments.start:
-        joint = load_checkpoint(arguments.start, "--start")["average"]
-        prefix = "predictor."
-        predictor.load_state_dict({key.removeprefix(prefix): joint[key] for key in joint if key.startswith(prefix)})
+        begin_with(predictor, arguments.start)
     average = Average(predictor, 0.995)
     optimiser = torch.optim.AdamW(predictor.parameters(), arguments.rate, weight_decay=0.05)
     parts = {"predictor": predictor, "average": average.network, "optimiser": optimiser}
@@ -90,6 +89,23 @@ def run(arguments: Namespace) -> None:
         save_network(average.network, folder / "landmark_predictor.safetensors", config, half=True)
     if arguments.install:
         pin_card("landmark_predictor", card(arguments, figures, len({clip.person for clip in clips})))
+
+
+def begin_with(predictor: LandmarkPredictor, start: Path) -> None:
+    """Take up the predictor that was trained beside an encoder.
+
+    Raises:
+        InputError: there is no checkpoint, or it is of another training or of an encoder of another width.
+    """
+    content, prefix = load_checkpoint(start, "--start"), "predictor."
+    try:
+        joint = content["average"]
+        predictor.load_state_dict({key.removeprefix(prefix): joint[key] for key in joint if key.startswith(prefix)})
+    except (KeyError, RuntimeError) as error:
+        raise InputError(
+            f"{start} holds no predictor for these lip motion units; give --start the checkpoint.pt of train "
+            "audio_to_lip, and --encoder the weights of the same run."
+        ) from error
 
 
 def card(arguments: Namespace, figures: dict[str, float], people: int) -> dict[str, object]:

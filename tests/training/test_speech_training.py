@@ -129,6 +129,9 @@ def test_encoder_and_predictor_train_resume_and_load(data, tmp_path):
     torch.testing.assert_close(joint.layers[4].weight, taught, atol=1e-3, rtol=0)
     output = tmp_path / "predictor"
     predictor.run(arguments(predictor, data, output, "--steps", 2, "--encoder", weights))
+    with pytest.raises(InputError, match="holds no predictor"):
+        strange = ("--start", output / "checkpoint.pt")
+        predictor.run(arguments(predictor, data, tmp_path / "no", "--steps", 0, "--encoder", weights, *strange))
     loaded = load_network("landmark_predictor", str(output / "landmark_predictor.safetensors"))
     assert loaded(torch.zeros(5, network.width)).shape == (5, 37, 2)
     assert torch.load(output / "checkpoint.pt", weights_only=True)["step"] == 2
