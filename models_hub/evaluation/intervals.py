@@ -31,6 +31,12 @@ def interval(
     return [float(value) for value in np.quantile(drawn, (0.025, 0.975))]
 
 
+def by_person(people: Sequence[str], rows: Sequence[Sequence[float]]) -> np.ndarray:
+    """Means of everybody's rows (N, numbers), so that each person counts the same: (people, numbers)."""
+    table, names = np.asarray(rows, dtype=np.float64), np.asarray(people)
+    return np.stack([table[names == person].mean(0) for person in sorted(set(people))])
+
+
 def reduction(table: np.ndarray) -> float:
     """1 - mean of the first column / mean of the second: by how much an error fell below another."""
     return 1 - float(table[:, 0].mean() / table[:, 1].mean())

@@ -22,7 +22,7 @@ from ..stages.generator import generate_stream
 from ..stages.warper import warp_stream
 from ..training.footage import mouth_opening, read_clip, read_manifest
 from ..types import Density, Face, Landmarks, Progress, Window
-from .intervals import interval, reduction
+from .intervals import by_person, interval, reduction
 
 FRAMES = 8  # driven from each source
 OPEN = 0.08  # inner lips this far apart, in eye distances, count as open
@@ -76,8 +76,8 @@ def evaluate_reenactment(
 
     Returns:
         `reenactment_l1_reduction`, `reenactment_mouth_l1_reduction`, `inner_mouth_l1_reduction` from the
-        closed-mouth source with 95 % intervals over people (`_interval`), the same with `_from_open`, and the L1 values
-        behind them.
+        closed-mouth source with 95 % intervals over people (`_interval`) and with everybody counting the same however
+        many clips there are of them (`_by_person`), the same with `_from_open`, and the L1 values behind them.
     """
     rows = [row for row in read_manifest(data) if row["kind"] == "clip" and row["split"] == split]
     sums: dict[str, list[float]] = defaultdict(list)
@@ -115,6 +115,7 @@ def evaluate_reenactment(
         ):
             table = np.array([sums[made], sums[before]]).T
             result[f"{name}{suffix}"] = reduction(table)
+            result[f"{name}{suffix}_by_person"] = reduction(by_person(people[made], table))
             result[f"{name}{suffix}_interval"] = interval(people[made], table, reduction)
     result |= {f"reenactment_{name}": value for name, value in means.items()}
     result["reenactment_frames"] = len(sums["copy_l1"])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from articulate.models_hub.evaluation.appearance import alike, change, clip_ratios, likeness, sharpness
-from articulate.models_hub.evaluation.intervals import geometric_mean, interval, reduction
+from articulate.models_hub.evaluation.intervals import by_person, geometric_mean, interval, reduction
 from articulate.models_hub.networks.ibug68 import EYES, LIPS
 from torch.nn import functional as F
 
@@ -73,3 +73,10 @@ def test_intervals_are_over_people():
     assert few[0] >= min(values[:20].mean(), values[20:].mean()) - 1e-9
     assert geometric_mean(np.array([[0.5], [2.0]])) == pytest.approx(1)
     assert reduction(np.array([[1.0, 2.0], [1.0, 6.0]])) == pytest.approx(0.75)
+
+
+def test_everybody_counts_the_same():
+    people = ["ann", "bob", "ann", "ann"]
+    table = by_person(people, [[1, 10], [8, 10], [2, 10], [3, 10]])
+    assert table.tolist() == [[2, 10], [8, 10]]
+    assert reduction(table) == pytest.approx(0.5)  # over frames it would be 0.65
