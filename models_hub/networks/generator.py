@@ -172,8 +172,8 @@ class FrameGenerator(nn.Module):
         x = self.merge_half(torch.cat([x, half, detail, pixels], dim=1))
         painted = F.pixel_shuffle(self.paint(x).float(), 2)  # (B, 4, S, S)
         inner, shown = self.masks(hints)
-        hidden = resize(inner * (1 - shown), painted.shape[-2:])
-        trust = BLEND_BIAS if self.training else BLEND_BIAS + TRUST * (1 + resize(shown, painted.shape[-2:]))
+        hidden, shown = resize(torch.cat([inner * (1 - shown), shown], dim=1), painted.shape[-2:]).chunk(2, dim=1)
+        trust = BLEND_BIAS if self.training else BLEND_BIAS + TRUST * (1 + shown)
         # Hiding by a mere prior on the logit is outvoted in training: fog of lips instead of teeth.
         blend = (painted[:, 3:] + trust).sigmoid() * (1 - hidden)
         colours = painted[:, :3].sigmoid()
