@@ -7,12 +7,15 @@ from ..models_hub.stages.preview import frame_range
 from . import types
 from .audio_encoder import sound
 from .host import host_progress, intermediate_device, io, weights_file
+from .weighted import WeightedNode
 
 LANDMARKS, FRAMES = "atvgnet_landmarks", "atvgnet_frames"
 
 
-class ArticulateATVGnetLandmarks(io.ComfyNode):
+class ArticulateATVGnetLandmarks(WeightedNode):
     """AT-net: landmarks from a voice."""
+
+    STAGE = LANDMARKS
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -25,29 +28,23 @@ class ArticulateATVGnetLandmarks(io.ComfyNode):
             inputs=[
                 io.Audio.Input("audio", tooltip="The voice, at any sample rate; its level does not matter."),
                 types.Face.Input("face", tooltip="The source face; it decides place, size and turn of the landmarks."),
-                types.published_weights_input(LANDMARKS),
+                types.published_weights_input(cls.STAGE),
                 types.repository_input(),
             ],
             outputs=[types.Landmarks.Output("landmarks", tooltip="The 68 points in every frame, 25 frames a second.")],
         )
 
     @classmethod
-    def validate_inputs(cls, weights=None, repository=None) -> bool | str:
-        return types.weights_problem(LANDMARKS, weights, repository) or True
-
-    @classmethod
-    def fingerprint_inputs(cls, weights=None, repository=None, **_) -> str:
-        return types.weights_state(LANDMARKS, weights, repository)
-
-    @classmethod
     @types.explains_missing_packages
     def execute(cls, audio, face, weights, repository="") -> io.NodeOutput:
-        file = weights_file(LANDMARKS, weights, repository)
+        file = cls.chosen(weights, repository)
         return io.NodeOutput(speech_landmarks(*sound(audio), face, file, host_progress(1)))
 
 
-class ArticulateATVGnetFrames(io.ComfyNode):
+class ArticulateATVGnetFrames(WeightedNode):
     """VG-net: frames from landmarks."""
+
+    STAGE = FRAMES
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -61,7 +58,7 @@ class ArticulateATVGnetFrames(io.ComfyNode):
             inputs=[
                 types.Face.Input("face", tooltip="The source face; it is aligned as the network was trained."),
                 types.Landmarks.Input("landmarks", tooltip="The points in every frame, from ATVGnet Landmarks."),
-                types.published_weights_input(FRAMES),
+                types.published_weights_input(cls.STAGE),
                 types.repository_input(),
                 io.Combo.Input(
                     "landmark_weights",
@@ -80,17 +77,13 @@ class ArticulateATVGnetFrames(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, weights=None, repository=None) -> bool | str:
-        return types.weights_problem(FRAMES, weights, repository) or True
-
-    @classmethod
     def fingerprint_inputs(cls, weights=None, repository=None, landmark_weights=LANDMARKS, **_) -> str:
         space = types.weights_state(LANDMARKS, landmark_weights)
-        return f"{types.weights_state(FRAMES, weights, repository)} {space}"
+        return f"{super().fingerprint_inputs(weights, repository)} {space}"
 
     @classmethod
     def execute(cls, face, landmarks, weights, repository="", landmark_weights=LANDMARKS) -> io.NodeOutput:
-        files = weights_file(FRAMES, weights, repository), weights_file(LANDMARKS, landmark_weights)
+        files = cls.chosen(weights, repository), weights_file(LANDMARKS, landmark_weights)
         return io.NodeOutput(landmark_frames(face, landmarks, *files))
 
 

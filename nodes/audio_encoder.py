@@ -5,13 +5,14 @@ import torch
 from ..models_hub.errors import InputError
 from ..models_hub.stages.audio_encoder import encode_speech
 from . import types
-from .host import host_progress, io, weights_file
+from .host import host_progress, io
+from .weighted import WeightedNode
 
-STAGE = "audio_to_lip"
 
-
-class ArticulateAudioEncoder(io.ComfyNode):
+class ArticulateAudioEncoder(WeightedNode):
     """Listens to a voice: what the sound says about the lips, frame by frame."""
+
+    STAGE = "audio_to_lip"
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -35,26 +36,18 @@ class ArticulateAudioEncoder(io.ComfyNode):
                     step=0.001,
                     tooltip="Frames a second of the video. The weights have learned 25; others are interpolated.",
                 ),
-                types.weights_input(STAGE),
+                types.weights_input(cls.STAGE),
                 types.repository_input(),
             ],
             outputs=[types.Speech.Output("speech", tooltip="Lip motion units at the video's frame rate.")],
         )
 
     @classmethod
-    def validate_inputs(cls, weights=None, repository=None) -> bool | str:
-        return types.weights_problem(STAGE, weights, repository) or True
-
-    @classmethod
-    def fingerprint_inputs(cls, weights=None, repository=None, **_) -> str:
-        return types.weights_state(STAGE, weights, repository)
-
-    @classmethod
     @types.explains_missing_packages
     def execute(cls, audio, fps, weights, repository="") -> io.NodeOutput:
         waveform, rate = sound(audio)
         with torch.inference_mode():
-            speech = encode_speech(waveform, rate, fps, weights_file(STAGE, weights, repository), host_progress(1))
+            speech = encode_speech(waveform, rate, fps, cls.chosen(weights, repository), host_progress(1))
         return io.NodeOutput(speech)
 
 

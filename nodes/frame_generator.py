@@ -2,13 +2,14 @@
 
 from ..models_hub.stages.generator import generate_stream
 from . import types
-from .host import io, weights_file
+from .host import io
+from .weighted import WeightedNode
 
-STAGE = "generator"
 
-
-class ArticulateFrameGenerator(io.ComfyNode):
+class ArticulateFrameGenerator(WeightedNode):
     """Paints what no warp of the source can show, such as the inside of the mouth."""
+
+    STAGE = "generator"
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -21,20 +22,12 @@ class ArticulateFrameGenerator(io.ComfyNode):
             search_aliases=["mcnet", "decoder", "render face", "teeth", "talking head"],
             inputs=[
                 types.Warp.Input("warp", tooltip="The warped source, from the Memory-Compensated Warper."),
-                types.weights_input(STAGE),
+                types.weights_input(cls.STAGE),
                 types.repository_input(),
             ],
             outputs=[types.Frames.Output("frames", tooltip="A stream of frames, still in parts for Compose.")],
         )
 
     @classmethod
-    def validate_inputs(cls, weights=None, repository=None) -> bool | str:
-        return types.weights_problem(STAGE, weights, repository) or True
-
-    @classmethod
-    def fingerprint_inputs(cls, weights=None, repository=None, **_) -> str:
-        return types.weights_state(STAGE, weights, repository)
-
-    @classmethod
     def execute(cls, warp, weights, repository="") -> io.NodeOutput:
-        return io.NodeOutput(generate_stream(warp, weights_file(STAGE, weights, repository)))
+        return io.NodeOutput(generate_stream(warp, cls.chosen(weights, repository)))

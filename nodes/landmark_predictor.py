@@ -4,13 +4,14 @@ import torch
 
 from ..models_hub.stages.landmark_predictor import predict_landmarks
 from . import types
-from .host import host_progress, io, weights_file
+from .host import host_progress, io
+from .weighted import WeightedNode
 
-STAGE = "landmark_predictor"
 
-
-class ArticulateLandmarkPredictor(io.ComfyNode):
+class ArticulateLandmarkPredictor(WeightedNode):
     """Moves the landmarks of a face as its voice asks for."""
+
+    STAGE = "landmark_predictor"
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -65,19 +66,11 @@ class ArticulateLandmarkPredictor(io.ComfyNode):
                     control_after_generate=True,
                     tooltip="Decides when the eyes blink and how the head sways. The mouth does not depend on it.",
                 ),
-                types.weights_input(STAGE),
+                types.weights_input(cls.STAGE),
                 types.repository_input(),
             ],
             outputs=[types.Landmarks.Output("landmarks", tooltip="The 68 points in every frame.")],
         )
-
-    @classmethod
-    def validate_inputs(cls, weights=None, repository=None) -> bool | str:
-        return types.weights_problem(STAGE, weights, repository) or True
-
-    @classmethod
-    def fingerprint_inputs(cls, weights=None, repository=None, **_) -> str:
-        return types.weights_state(STAGE, weights, repository)
 
     @classmethod
     @types.explains_missing_packages
@@ -93,7 +86,7 @@ class ArticulateLandmarkPredictor(io.ComfyNode):
                 blink=blink,
                 head_motion=head_motion,
                 seed=seed,
-                weights=weights_file(STAGE, weights, repository),
+                weights=cls.chosen(weights, repository),
                 progress=host_progress(len(speech)),
             )
         return io.NodeOutput(landmarks)

@@ -7,12 +7,15 @@ import torch
 from ..models_hub.errors import InputError
 from ..models_hub.stages.motion_keypoints import FRAMINGS, MOTIONS, STAGE, motion_keypoints, stream_frames
 from . import types
-from .host import host_progress, io, weights_file
+from .host import host_progress, io
 from .video import open_video
+from .weighted import WeightedNode
 
 
-class ArticulateMCNetKeypoints(io.ComfyNode):
+class ArticulateMCNetKeypoints(WeightedNode):
     """Finds MCNet's learned keypoints in the source and in every driving frame."""
+
+    STAGE = STAGE
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -57,7 +60,7 @@ class ArticulateMCNetKeypoints(io.ComfyNode):
                     tooltip="'face' cuts a square that stays where the driver's face is in the first frame. 'whole' "
                     "takes frames that show a cropped face already.",
                 ),
-                types.published_weights_input(STAGE),
+                types.published_weights_input(cls.STAGE),
                 types.repository_input(),
                 types.images_rate_input(),
             ],
@@ -68,19 +71,11 @@ class ArticulateMCNetKeypoints(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, weights=None, repository=None) -> bool | str:
-        return types.weights_problem(STAGE, weights, repository) or True
-
-    @classmethod
-    def fingerprint_inputs(cls, weights=None, repository=None, **_) -> str:
-        return types.weights_state(STAGE, weights, repository)
-
-    @classmethod
     @types.explains_missing_packages
     def execute(
         cls, face, driving, motion, adapt_scale, best_frame, framing, weights, repository="", fps=25.0
     ) -> io.NodeOutput:
-        file = weights_file(STAGE, weights, repository)
+        file = cls.chosen(weights, repository)
         settings = (face, motion, adapt_scale, best_frame, framing, file)
         if hasattr(driving, "chunks"):  # ART_FRAMES
             frames, rate, audio, length = stream_frames(driving), driving.fps, None, len(driving)

@@ -2,13 +2,14 @@
 
 from ..models_hub.stages.warper import warp_stream
 from . import types
-from .host import io, weights_file
+from .host import io
+from .weighted import WeightedNode
 
-STAGE = "warper"
 
-
-class ArticulateWarper(io.ComfyNode):
+class ArticulateWarper(WeightedNode):
     """Moves the features of the source face to the driving landmarks, and fills gaps from its facial memory."""
+
+    STAGE = "warper"
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -27,20 +28,12 @@ class ArticulateWarper(io.ComfyNode):
                     tooltip="Where the landmarks are in every frame. With the weights mcnet_warper: the keypoints that "
                     "MCNet Keypoints found.",
                 ),
-                types.weights_input(STAGE),
+                types.weights_input(cls.STAGE),
                 types.repository_input(),
             ],
             outputs=[types.Warp.Output("warp", tooltip="A stream of flow, occlusion and warped features.")],
         )
 
     @classmethod
-    def validate_inputs(cls, weights=None, repository=None) -> bool | str:
-        return types.weights_problem(STAGE, weights, repository) or True
-
-    @classmethod
-    def fingerprint_inputs(cls, weights=None, repository=None, **_) -> str:
-        return types.weights_state(STAGE, weights, repository)
-
-    @classmethod
     def execute(cls, face, density, weights, repository="") -> io.NodeOutput:
-        return io.NodeOutput(warp_stream(face, density, weights_file(STAGE, weights, repository)))
+        return io.NodeOutput(warp_stream(face, density, cls.chosen(weights, repository)))
