@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import torch
 
 from ..models_hub.errors import InputError
-from ..models_hub.stages.motion_keypoints import FRAMINGS, MOTIONS, STAGE, motion_keypoints, stream_frames
+from ..models_hub.stages.motion_keypoints import FRAMINGS, MOTIONS, motion_keypoints, stream_frames
+from ..models_hub.stages.motion_keypoints import STAGE as KEYPOINTS
 from . import types
 from .host import host_progress, io
 from .video import open_video
@@ -15,7 +16,7 @@ from .weighted import WeightedNode
 class ArticulateMCNetKeypoints(WeightedNode):
     """Finds MCNet's learned keypoints in the source and in every driving frame."""
 
-    STAGE = STAGE
+    STAGE = KEYPOINTS
 
     @classmethod
     def define_schema(cls) -> io.Schema:
