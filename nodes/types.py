@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from ..models_hub import finding, references
+from ..models_hub import finding
 from ..models_hub.errors import InputError, WeightsError
 from .host import io, models_folders, weights_choices
 
@@ -53,7 +53,7 @@ def published_weights_input(stage: str) -> io.Combo.Input:
 
 
 def repository_input() -> io.String.Input:
-    """Weights from the Hub, typed; the last input of a node."""
+    """Weights from the Hub, typed; stands behind the choice that it replaces."""
     return io.String.Input(
         "repository",
         optional=True,
@@ -62,23 +62,6 @@ def repository_input() -> io.String.Input:
         tooltip="Weights from the Hugging Face Hub in place of the choice above, as owner/name, owner/name:file or "
         "owner/name@revision:file. They are fetched once, verified and kept. Leave it empty to use the choice above.",
     )
-
-
-def weights_problem(stage: str, weights: str | None, repository: str | None) -> str:
-    """Why weights cannot be used, or nothing; a linked value comes as None and is checked when the node runs.
-
-    Asks no server. Files that a card only describes are missed when the node runs, with a sentence on how to get them.
-    """
-    try:
-        if repository and repository.strip():
-            references.parse(repository)
-        elif weights is not None and references.is_reference(weights):
-            references.parse(weights)
-        elif weights is not None and weights not in weights_choices(stage):
-            finding.find(stage, weights, models_folders(stage))
-    except WeightsError as error:
-        return str(error)
-    return ""
 
 
 def weights_state(stage: str, weights: str | None, repository: str | None = None) -> str:

@@ -1,7 +1,9 @@
 """Nodes whose network is chosen by the inputs `weights` and `repository`."""
 
+from ..models_hub import finding, references
+from ..models_hub.errors import WeightsError
 from . import types
-from .host import io, weights_file
+from .host import io, models_folders, weights_choices, weights_file
 
 
 class WeightedNode(io.ComfyNode):
@@ -15,7 +17,21 @@ class WeightedNode(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, weights=None, repository=None) -> bool | str:
-        return types.weights_problem(cls.STAGE, weights, repository) or True
+        """A linked value comes as None and is checked when the node runs.
+
+        Asks no server. Files that a card only describes are missed when the node runs, with a sentence on how to get
+        them.
+        """
+        try:
+            if repository and repository.strip():
+                references.parse(repository)
+            elif weights is not None and references.is_reference(weights):
+                references.parse(weights)
+            elif weights is not None and weights not in weights_choices(cls.STAGE):
+                finding.find(cls.STAGE, weights, models_folders(cls.STAGE))
+        except WeightsError as error:
+            return str(error)
+        return True
 
     @classmethod
     def fingerprint_inputs(cls, weights=None, repository=None, **_) -> str:
