@@ -14,16 +14,16 @@ import json
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..loading import WEIGHTS_FOLDER, pin_card, save_network
+from ..evaluation.speech import talk_figures
 from ..networks.audio_to_lip import MARGIN, STEP, AudioToLip
 from ..networks.landmark_predictor import LandmarkPredictor
-from .fit import Average, add_common_arguments, cosine, prepare
-from .loop import Loop, same_chance
+from .devices import half, on_cpu, place
+from .fit import Average, add_common_arguments, cosine, launch, settings_of, write_weights
+from .loop import Kept, Loop
 from .motion import motion_loss, shape_basis, weigh
 from .phones import CLASSES, UNKNOWN
 from .speech_augmentation import augment, hide_bands, hide_spans
@@ -66,7 +66,6 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--width", type=int, default=96, help="channels of the encoder")
     parser.add_argument("--dropout", type=float, default=0.2, help="share of activations dropped while it learns")
     parser.add_argument("--hold-out", nargs="*", default=[], help="train people to leave out, for choosing settings")
-    parser.add_argument("--install", action="store_true", help="put the weights and their card into the package")
 
 
 class Learner(nn.Module):
@@ -83,7 +82,7 @@ class Learner(nn.Module):
         """Units of augmented log mel with spans of it masked, and which frames (B, L) were."""
         mel = hide_bands(self.encoder.normalise(mel), random)
         count, frames = len(mel), mel.shape[1] // STEP
-        hidden = hide_spans(count, frames, share, 5, random)
+        hidden = hide_spans(count, frames, share, 5, random).to(mel.device)
         masked = hidden.repeat_interleave(STEP, 1)[..., None]
         mel = torch.where(masked, self.encoder.mask.to(mel.dtype), mel)
         edge = MARGIN // STEP
@@ -102,11 +101,15 @@ def prepare_networks(clips: list[Talk], sounds: list[Talk], usual: Tensor, confi
     return Learner(encoder, predictor, 0 if clips[0].heard is None else clips[0].heard.shape[-1])
 
 
+def disturbed(mel: Tensor, random: torch.Generator) -> Tensor:
+    """Augmented log mel; steady noise stays what it was made to be."""
+    silent = (mel.amax((1, 2)) < -8)[:, None, None]
+    return torch.where(silent, mel, augment(mel, random))
+
+
 def losses(learner: Learner, batch: Batch, share: float, random: torch.Generator) -> dict[str, Tensor]:
-    """All terms of one batch."""
-    mel = augment(batch.mel, random)
-    silent = (batch.mel.amax((1, 2)) < -8)[:, None, None]  # steady noise stays what it was made to be
-    units, hidden = learner.units(torch.where(silent, batch.mel, mel), share, random)
+    """All terms of one batch, on the learner's device."""
+    units, hidden = learner.units(batch.mel, share, random)
     terms = motion_loss(learner.predictor(units).float(), batch)
     phones = learner.phones(units).flatten(0, 1).float()
     terms["phones"] = F.cross_entropy(phones, batch.phones.flatten(), ignore_index=UNKNOWN)
@@ -120,12 +123,13 @@ def losses(learner: Learner, batch: Batch, share: float, random: torch.Generator
 
 
 @torch.no_grad()
-def guess_motion(learner: Learner, batch: Batch) -> None:
+def guess_motion(learner: Learner, batch: Batch, device: torch.device) -> None:
     """Let the averaged networks say, from clean sound, what lips without footage do: other voices, at half weight.
 
     The networks that learn must say the same of the augmented sound (mean teacher, Tarvainen and Valpola 2017).
     """
-    batch.motion = learner.predictor(learner.encoder(learner.encoder.normalise(batch.mel)))
+    units = learner.encoder(learner.encoder.normalise(batch.mel.to(device)))
+    batch.motion = learner.predictor(units).cpu()
     batch.seen = torch.full_like(batch.seen, 0.5)
 
 
@@ -164,7 +168,7 @@ def take_lessons(
 
 def run(arguments: Namespace) -> None:
     """Train, and write audio_to_lip.safetensors into the output folder."""
-    prepare(arguments)
+    fabric = launch(arguments)
     clips, synthetic, plain, usual = gather(arguments)
     config = {"width": arguments.width, "dropout": arguments.dropout}
     learner = prepare_networks(clips, clips + plain, usual, config)
@@ -172,33 +176,50 @@ def run(arguments: Namespace) -> None:
     if arguments.teacher:
         counts, pretraining_steps = TAUGHT_COUNTS, TAUGHT_PRETRAINING * arguments.steps
         clips, guessed, synthetic, plain = take_lessons(clips, synthetic, plain, arguments)
+    held_out, kept = talking_clips(arguments.data, "val"), Kept()
+    place(learner, fabric.device)
     average = Average(learner, 0.998)
     optimiser = torch.optim.AdamW(learner.parameters(), arguments.rate, betas=(0.9, 0.98), weight_decay=0.05)
-    parts = {"learner": learner, "average": average.network, "optimiser": optimiser}
-    loop = Loop(arguments.output, parts, resume=arguments.resume, log_every=100)
+    parts = {"learner": learner, "average": average.network, "optimiser": optimiser, "kept": kept}
+    settings = settings_of(arguments, "rate", "synthetic", "voices", "width", "dropout", "hold_out")
+    loop = Loop(
+        arguments.output,
+        parts,
+        resume=arguments.resume,
+        log_every=100,
+        settings=settings | {"teacher": bool(arguments.teacher)},
+        fabric=fabric,
+        samples=sum(counts) + SILENT,
+    )
 
     def take(step: int) -> dict[str, float]:
-        noise, random = same_chance(arguments.seed, step), np.random.default_rng((arguments.seed, step))
+        noise, random = loop.chance(arguments.seed, step)
         pretraining = step < pretraining_steps
         sources = zip((guessed, synthetic, plain), counts, strict=True)
         crops = [Sampler(talks, LENGTH, random)(count) for talks, count in sources if talks]
         if not pretraining and not arguments.teacher:
             for crop in crops[1:]:
-                guess_motion(average.network, crop)
+                guess_motion(average.network, crop, fabric.device)
         batch = join([*crops, silence_batch(SILENT, LENGTH, noise, crops[0].heard.shape[-1])])
-        with torch.autocast("cpu", torch.bfloat16):
-            terms = losses(learner.train(), batch, 0.35 if pretraining else 0.1, noise)
+        batch.mel = disturbed(batch.mel, noise)
+        with half(fabric.device):
+            terms = losses(learner.train(), batch.to(fabric.device), 0.35 if pretraining else 0.1, noise)
         optimiser.param_groups[0]["lr"] = arguments.rate * cosine(step, arguments.steps)
         if loop.descend(optimiser, weigh(terms, pretraining), list(learner.parameters()), 1.0).isfinite():
             average.update(learner, step)
         return {name: term.item() for name, term in terms.items()}
 
-    loop.run(arguments.steps, take)
-    folders = [arguments.output, *([WEIGHTS_FOLDER] if arguments.install else [])]
-    for folder in folders:
-        save_network(average.network.encoder, folder / "audio_to_lip.safetensors", config, half=True)
-    if arguments.install:
-        pin_card("audio_to_lip", card(arguments, clips, plain))
+    def judge(step: int) -> None:
+        if loop.writes and (step % loop.save_every == 0 or step == arguments.steps):
+            now = on_cpu(average.network)
+            seen = talk_figures(now.encoder, now.predictor, held_out)
+            loop.tell(**{name: seen[name] for name in ("mouth_opening_correlation", "lip_error_reduction")})
+            loop.offer(seen["lip_error_reduction"], average.network, kept)
+
+    loop.run(arguments.steps, take, judge)
+    if loop.writes:
+        encoder = kept.put_into(average.network).encoder
+        write_weights(arguments, "audio_to_lip", encoder, config, card(arguments, clips, plain))
 
 
 def card(arguments: Namespace, clips: list[Talk], plain: list[Talk]) -> dict[str, object]:

@@ -40,6 +40,13 @@ class TuneBatch:
         return TuneBatch(**values)
 
 
+class Untouched:
+    """A batch that Fabric hands on as it is: with the others' numbers it would round landmarks to bfloat16."""
+
+    def __init__(self, batch: TuneBatch) -> None:
+        self.batch = batch
+
+
 def pictures(take: Take, index: np.ndarray | list[int]) -> Tensor:
     """Frames (n, 3, 256, 256) in 0..1 of a take."""
     return take.frames[torch.as_tensor(np.asarray(index))].permute(0, 3, 1, 2).float() / 255

@@ -10,9 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..loading import WEIGHTS_FOLDER, pin_card, save_network
 from ..networks.face_code import FaceCode, features
-from .fit import prepare
+from .fit import prepare, write_weights
 from .footage import Footage, pack_footage
 
 FRAMES = 40  # of each person
@@ -68,10 +67,7 @@ def run(arguments: Namespace) -> None:
     code.fit(values, names * 2)
     figures = separation(code, pack_footage(arguments.data, cache, "val"))
     print({name: round(value, 3) for name, value in figures.items()})
-    for folder in [arguments.output, *([WEIGHTS_FOLDER] if arguments.install else [])]:
-        save_network(code, folder / "face_code.safetensors", {}, half=True)
-    if arguments.install:
-        pin_card("face_code", card(figures, len(set(names))))
+    write_weights(arguments, "face_code", code, {}, card(figures, len(set(names))))
 
 
 def card(figures: dict[str, float], people: int) -> dict[str, object]:

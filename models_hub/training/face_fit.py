@@ -3,12 +3,15 @@
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from . import fit
-from .loop import Loop, same_chance
+from .devices import Ahead, ahead_of, on_cpu
+from .loop import Kept, Loop
 
 
 def add_arguments(parser: ArgumentParser, steps: int, output: str) -> None:
@@ -17,7 +20,6 @@ def add_arguments(parser: ArgumentParser, steps: int, output: str) -> None:
     parser.add_argument("--cache", type=Path, help="folder for decoded frames (default: OUTPUT/cache)")
     parser.add_argument("--batch", type=int, default=16, help="pictures in a step (default: %(default)s)")
     parser.add_argument("--rate", type=float, default=2e-3, help="highest learning rate (default: %(default)s)")
-    parser.add_argument("--install", action="store_true", help="replace the embedded weights and their card")
 
 
 def learning_rate(step: int, steps: int, highest: float) -> float:
@@ -30,38 +32,60 @@ def learning_rate(step: int, steps: int, highest: float) -> float:
 
 def train(
     network: nn.Module,
-    loss: Callable[[int], tuple[Tensor, dict[str, float]]],
+    draw: Callable[[np.random.Generator], list[Tensor]],
+    loss: Callable[[list[Tensor]], tuple[Tensor, dict[str, float]]],
     arguments: Namespace,
+    fabric: Any,
     validate: Callable[[nn.Module], dict[str, float]],
+    figure: Callable[[dict[str, float]], float],
     every: int = 1000,
-) -> nn.Module:
-    """Optimise and return the running average of the weights; Ctrl-C saves a checkpoint first.
+) -> nn.Module | None:
+    """Optimise; Ctrl-C saves a checkpoint first.
 
     Args:
-        network: what to train, in place.
-        loss: step -> loss and figures to log; the step seeds its batch, so that resuming changes nothing.
+        network: what to train, in place; on the devices of `fabric`.
+        draw: a batch, from numbers that seed and step give, so that resuming changes nothing.
+        loss: batch on the device -> loss and figures to log.
         arguments: of `add_arguments`.
-        validate: figures of the averaged network for the log.
+        fabric: the devices.
+        validate: figures of a network on people that are not learned from.
+        figure: the one of them by which weights are kept; more is better.
         every: steps between checkpoints and validations.
+
+    Returns:
+        The running average of the weights where it was best; None in a process that writes nothing.
     """
     average = fit.Average(network)
+    kept = Kept()
     optimiser = torch.optim.AdamW(network.parameters(), lr=arguments.rate, weight_decay=1e-2)
-    parts = {"network": network, "average": average.network, "optimiser": optimiser}
-    loop = Loop(arguments.output, parts, resume=arguments.resume, save_every=every)
+    parts = {"network": network, "average": average.network, "optimiser": optimiser, "kept": kept}
+    settings = fit.settings_of(arguments, "batch", "rate")
+    loop = Loop(
+        arguments.output,
+        parts,
+        resume=arguments.resume,
+        save_every=every,
+        settings=settings,
+        fabric=fabric,
+        samples=arguments.batch,
+    )
+    batch_of = Ahead(lambda step: draw(loop.numbers(arguments.seed, step)), arguments.steps, ahead_of(fabric.device))
 
     def take(step: int) -> dict[str, float]:
-        same_chance(arguments.seed, step)
+        loop.chance(arguments.seed, step)
         for group in optimiser.param_groups:
             group["lr"] = learning_rate(step, arguments.steps, arguments.rate)
         network.train()
-        value, figures = loss(step)
+        value, figures = loss([part.to(fabric.device) for part in batch_of(step)])
         if loop.descend(optimiser, value, list(network.parameters())).isfinite():
             average.update(network, step)
         return figures
 
     def judge(step: int) -> None:
-        if step % every == 0:
-            print(step, validate(average.network), flush=True)
+        if loop.writes and (step % every == 0 or step == arguments.steps):
+            figures = validate(on_cpu(average.network))
+            loop.tell(**figures)
+            loop.offer(figure(figures), average.network, kept)
 
     loop.run(arguments.steps, take, judge)
-    return average.network
+    return kept.put_into(average.network) if loop.writes else None

@@ -1,17 +1,16 @@
 """Training of the face finder: `python -m articulate train finder --data DIR --output DIR`."""
 
 from argparse import ArgumentParser, Namespace
-from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..loading import WEIGHTS_FOLDER, pin_card, save_network
 from ..networks.face_finder import STRIDE, FaceFinder
 from ..stages.face_detection import detect, overlap
 from . import face_fit, fit
+from .devices import half
 from .face_data import LandmarkSet, face_pictures, landmark_set
 from .finder_data import CANVAS, Composer
 
@@ -67,7 +66,7 @@ def finder_loss(answer: Tensor, heat: Tensor, values: Tensor, weights: Tensor, j
     miss = -F.logsigmoid(logit) * (1 - score) ** 2 * positive
     alarm = -F.logsigmoid(-logit) * score**2 * (1 - heat) ** 4 * (1 - positive)
     focal = ((miss + alarm) * judged).sum() / positive.sum().clamp(min=1)
-    distance = (answer[:, 1:] - values).abs() * torch.tensor([4.0, 4.0, 1.0, 1.0])[:, None, None]
+    distance = (answer[:, 1:] - values).abs() * values.new_tensor([4.0, 4.0, 1.0, 1.0])[:, None, None]
     # Offsets of large faces are many cells: measure them in parts of the face.
     side = (values[:, :2].mean(dim=1, keepdim=True).exp() * 64 / STRIDE / 4).clamp(min=1)
     distance = torch.cat([distance[:, :2], distance[:, 2:] / side], dim=1)
@@ -91,34 +90,43 @@ def validation(network: nn.Module, pictures: list[tuple[np.ndarray, np.ndarray]]
     }
 
 
+def score(seen: dict[str, float]) -> float:
+    """What chooses the weights that are kept."""
+    return seen["face_found"] + seen["overlap"]
+
+
 def run(arguments: Namespace) -> None:
     """Train, and write `face_finder.safetensors` into the output directory."""
-    fit.prepare(arguments)
+    fabric = fit.launch(arguments)
     cache = arguments.cache or arguments.output / "cache"
-    crops = landmark_set(arguments.data, "train", cache)
+    with fabric.rank_zero_first():
+        crops = landmark_set(arguments.data, "train", cache)
     composer = Composer(arguments.data, "train", crops)
     held_out = face_pictures(arguments.data, "val")
     config = {"widths": [8, 16, 32, 48, 64, 64], "pyramid": 48}
-    network = FaceFinder(**config).to(memory_format=torch.channels_last)
+    network = FaceFinder(**config).to(fabric.device, memory_format=torch.channels_last)
 
-    def loss(step: int) -> tuple[Tensor, dict[str, float]]:
-        generator = np.random.default_rng([arguments.seed, step])
-        samples = [composer.picture(generator) for _ in range(arguments.batch)]
+    def draw(random: np.random.Generator) -> list[Tensor]:
+        samples = [composer.picture(random) for _ in range(arguments.batch)]
         pictures = torch.from_numpy(np.stack([picture for picture, _, _ in samples])).permute(0, 3, 1, 2) / 255
         truth = [torch.from_numpy(np.stack(part)) for part in zip(*(targets(*s[1:]) for s in samples), strict=True)]
-        with torch.autocast("cpu", torch.bfloat16):
+        return [pictures, *truth]
+
+    def loss(batch: list[Tensor]) -> tuple[Tensor, dict[str, float]]:
+        pictures, *truth = batch
+        with half(fabric.device):
             answer = network(pictures.contiguous(memory_format=torch.channels_last))
         focal, place = finder_loss(answer.float(), *truth)
         return focal + 0.5 * place, {"focal": focal.item(), "place": place.item()}
 
-    average = face_fit.train(network, loss, arguments, lambda averaged: validation(averaged, held_out))
-    figures = validation(average, held_out)
-    path = Path(arguments.output) / "face_finder.safetensors"
-    save_network(average, path, config, half=True)
-    if arguments.install:
-        save_network(average, WEIGHTS_FOLDER / path.name, config, half=True)
-        pin_card("face_finder", card(arguments, crops, figures))
-    print({name: round(value, 4) for name, value in figures.items()})
+    def judge(averaged: nn.Module) -> dict[str, float]:
+        return validation(averaged, held_out)
+
+    average = face_fit.train(network, draw, loss, arguments, fabric, judge, score)
+    if average is not None:
+        figures = judge(average)
+        fit.write_weights(arguments, "face_finder", average, config, card(arguments, crops, figures))
+        print({name: round(value, 4) for name, value in figures.items()})
 
 
 def card(arguments: Namespace, crops: LandmarkSet, figures: dict[str, float]) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""What every training needs: arguments, checkpoints that are whole, averages, schedules."""
+"""What every training needs: arguments, checkpoints that are whole, averages, schedules, weights files."""
 
 import copy
 import math
@@ -11,6 +11,8 @@ import torch
 from torch import nn
 
 from ..errors import InputError
+from ..loading import WEIGHTS_FOLDER, pin_card, save_network
+from .devices import add_device_arguments, start_fabric
 
 
 def add_common_arguments(parser, steps: int, output: str) -> None:
@@ -21,6 +23,8 @@ def add_common_arguments(parser, steps: int, output: str) -> None:
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --output")
     parser.add_argument("--seed", type=int, default=0, help="seed of weights, order and augmentation")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads (default: all)")
+    parser.add_argument("--install", action="store_true", help="put the weights and their card into the package, too")
+    add_device_arguments(parser)
 
 
 def prepare(arguments) -> None:
@@ -29,6 +33,36 @@ def prepare(arguments) -> None:
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     torch.manual_seed(arguments.seed)
+
+
+def launch(arguments) -> Any:
+    """The devices of a training (Lightning Fabric), everything prepared."""
+    fabric = start_fabric(arguments.accelerator, arguments.devices)
+    prepare(arguments)
+    return fabric
+
+
+def settings_of(arguments, *names: str) -> dict[str, Any]:
+    """The options that must be the same when a training goes on: the seed and `names`."""
+    return {name: getattr(arguments, name) for name in ("seed", *names)}
+
+
+def write_weights(
+    arguments, stage: str, network: nn.Module, config: dict[str, Any], card: dict[str, Any] | None = None
+) -> None:
+    """Write a stage's weights file into the output folder, and with --install into the package, with its card.
+
+    Args:
+        arguments: of the training.
+        stage: name of the file.
+        network: what comes out.
+        config: keyword arguments that build it again.
+        card: facts for --install.
+    """
+    for folder in [arguments.output, *([WEIGHTS_FOLDER] if arguments.install else [])]:
+        save_network(network, folder / f"{stage}.safetensors", config, half=True)
+    if arguments.install:
+        pin_card(stage, card or {})
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:

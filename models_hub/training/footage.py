@@ -1,8 +1,10 @@
 """Clips as arrays: decoded once, mapped from disk, sampled as sources and driven frames."""
 
 import csv
+import hashlib
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +31,12 @@ def read_manifest(data: Path) -> list[dict[str, str]]:
         raise InputError(f"{data} holds no manifest.csv; give --data the folder that has clips/ and photos/ in it.")
     with open(path, newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
+
+
+def manifest_digest(data: Path) -> str:
+    """What tells a data folder from another: a digest of its list of clips and pictures."""
+    read_manifest(data)  # says what is wrong where there is none
+    return hashlib.sha256((data / "manifest.csv").read_bytes()).hexdigest()
 
 
 def read_points(path: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -73,18 +81,27 @@ class Footage:
     names: list[str]
     persons: list[str]
 
+    def take(self, places: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Frames (n, 3, 256, 256) in 0..1 and their landmarks (n, 68, 2)."""
+        places = list(places)
+        return torch.from_numpy(self.frames[places]).permute(0, 3, 1, 2).float() / 255, torch.from_numpy(
+            self.points[places]
+        )
+
 
 def pack_footage(data: Path, cache: Path, split: str) -> Footage:
     """Decode a split's clips into `cache` unless they are there, and map them.
 
     Args:
         data: folder of manifest.csv and clips/.
-        cache: folder for frames (0.2 MB each) and points.
+        cache: folder for frames (0.2 MB each) and points; what is of other data there is decoded anew.
         split: "train" or "val".
     """
     cache.mkdir(parents=True, exist_ok=True)
     index, frames, points = (cache / f"{split}_{name}" for name in ("index.json", "frames.npy", "points.npy"))
-    if not index.exists():
+    origin = manifest_digest(data)
+    known = json.loads(index.read_text(encoding="utf-8")) if index.exists() else {}
+    if not isinstance(known, dict) or known.get("origin") != origin:
         rows = [row for row in read_manifest(data) if row["kind"] == "clip" and row["split"] == split]
         total = sum(int(row["frames"]) for row in rows)
         store = np.lib.format.open_memmap(frames, mode="w+", dtype=np.uint8, shape=(total, SIZE, SIZE, 3))
@@ -101,9 +118,9 @@ def pack_footage(data: Path, cache: Path, split: str) -> Footage:
         store.flush()
         np.save(points, np.concatenate(marks))
         temporary = index.with_suffix(".part")
-        temporary.write_text(json.dumps(clips), encoding="utf-8")
+        temporary.write_text(json.dumps({"origin": origin, "clips": clips}), encoding="utf-8")
         os.replace(temporary, index)
-    clips = json.loads(index.read_text(encoding="utf-8"))
+    clips = json.loads(index.read_text(encoding="utf-8"))["clips"]
     return Footage(
         np.load(frames, mmap_mode="r"),
         np.load(points),
@@ -135,6 +152,10 @@ class PairBatch:
     driving: Tensor
     driving_points: Tensor
 
+    def to(self, device: torch.device) -> "PairBatch":
+        """The same on a device."""
+        return PairBatch(*(value.to(device) for value in vars(self).values()))
+
 
 class PairSampler:
     """Draws sources and driven frames of one clip each, with the pairs that teach most.
@@ -152,8 +173,7 @@ class PairSampler:
     def __init__(self, footage: Footage, seed: int, sources: int = 4, driven: int = 4, widest: bool = False) -> None:
         self.footage, self.sources, self.driven, self.widest = footage, sources, driven, widest
         self.random = np.random.default_rng(seed)
-        opening = mouth_opening(footage.points)
-        self.opening = opening
+        self.opening = mouth_opening(footage.points)
         # Long clips and people with many clips would drown the others.
         seconds = {
             p: sum(n for n, q in zip(footage.lengths, footage.persons, strict=True) if p == q)
@@ -162,40 +182,40 @@ class PairSampler:
         weight = np.array([n / seconds[p] ** 0.6 for n, p in zip(footage.lengths, footage.persons, strict=True)])
         self.weight = weight / weight.sum()
 
-    def _indices(self, neighbours: bool) -> list[int]:
-        clip = self.random.choice(len(self.weight), p=self.weight)
+    def _indices(self, neighbours: bool, random: np.random.Generator) -> list[int]:
+        clip = random.choice(len(self.weight), p=self.weight)
         start, length = int(self.footage.starts[clip]), int(self.footage.lengths[clip])
-        draws = start + self.random.integers(0, length, 8)
+        draws = start + random.integers(0, length, 8)
         by_opening = draws[np.argsort(self.opening[draws])]
-        kind = self.random.random()
+        kind = random.random()
         if kind < 0.5 or self.widest:
             source, targets = by_opening[0], by_opening[::-1]
         elif kind < 0.7:
             source, targets = by_opening[-1], by_opening
         else:
             source, targets = draws[0], draws[1:]
-        if self.widest or (kind < 0.5 and self.random.random() < 0.5):
+        if self.widest or (kind < 0.5 and random.random() < 0.5):
             others = targets[1 : self.driven]
         else:
-            others = self.random.choice(targets[1:7], self.driven - 1, False)
+            others = random.choice(targets[1:7], self.driven - 1, False)
         chosen = [int(source), int(targets[0]), *map(int, others)]
         if neighbours:
             chosen[1] = max(start, min(chosen[1], start + length - 2))
             chosen[2] = min(chosen[1] + 1, start + length - 1)
         return chosen
 
-    def __call__(self, neighbours: bool = False) -> PairBatch:
+    def __call__(self, neighbours: bool = False, random: np.random.Generator | None = None) -> PairBatch:
         """One batch, augmented: the same colour, geometry and flip for all frames of a source.
 
         Args:
             neighbours: make the first two driven frames of each source neighbours in time.
+            random: what is drawn from instead of the seed's own generator.
         """
+        random = random or self.random
         sources, driving, source_points, driving_points = [], [], [], []
         for _ in range(self.sources):
-            chosen = self._indices(neighbours)
-            images = torch.from_numpy(self.footage.frames[chosen]).permute(0, 3, 1, 2).float() / 255
-            points = torch.from_numpy(self.footage.points[chosen])
-            images, points = augment(images, points, self.random)
+            images, points = self.footage.take(self._indices(neighbours, random))
+            images, points = augment(images, points, random)
             sources.append(images[:1])
             driving.append(images[1:])
             source_points.append(points[:1])

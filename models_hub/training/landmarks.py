@@ -1,18 +1,17 @@
 """Training of the landmark estimator: `python -m articulate train landmarks --data DIR --output DIR`."""
 
 from argparse import ArgumentParser, Namespace
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..loading import WEIGHTS_FOLDER, pin_card, save_network
 from ..networks.density import cell_centres, gaussian_factors
 from ..networks.ibug68 import COUNT, EYES, LEFT_EYE, LIPS, MIRROR, RIGHT_EYE
 from ..networks.landmark_estimator import LandmarkEstimator
 from ..types import CROP_SIZE
 from . import face_fit, fit
+from .devices import half
 from .face_data import LandmarkSet, disturb, landmark_set
 
 SIGMA = 1.5
@@ -57,7 +56,7 @@ def landmark_loss(logits: Tensor, points: Tensor, weights: Tensor) -> tuple[Tens
     entropy = -(rows * (rows + 1e-12).log()).sum(dim=-1) - (columns * (columns + 1e-12).log()).sum(dim=-1)
     divergence = cross - entropy
     maps = maps.view_as(logits)
-    x, y = maps.sum(dim=-2) @ cell_centres(width), maps.sum(dim=-1) @ cell_centres(height)
+    x, y = maps.sum(dim=-2) @ cell_centres(width, maps.device), maps.sum(dim=-1) @ cell_centres(height, maps.device)
     offset = torch.stack([x, y], dim=-1) - points
     distance = (offset.square().sum(dim=-1) + 1e-8).sqrt()
     # A logarithm far out, straight near zero: the wing loss's shape, so that small errors keep their pull.
@@ -73,21 +72,20 @@ def eye_distance(points: Tensor) -> Tensor:
 
 
 class Batches:
-    """Augmented batches; the step alone decides what is in one."""
+    """Augmented batches; the numbers that it is given alone decide what is in one."""
 
-    def __init__(self, material: LandmarkSet, batch: int, seed: int, photo_share: float = 0.45):
-        self.material, self.batch, self.seed, self.photo_share = material, batch, seed, photo_share
+    def __init__(self, material: LandmarkSet, batch: int, photo_share: float = 0.45):
+        self.material, self.batch, self.photo_share = material, batch, photo_share
         names = np.unique(material.groups)
         members = {name: np.flatnonzero(material.groups == name) for name in names}
         self.photos = [members[name] for name in names if name.startswith("photo:")]
         self.clips = [members[name] for name in names if name.startswith("clip:")]
 
-    def __call__(self, step: int, working: int) -> tuple[Tensor, Tensor]:
+    def __call__(self, random: np.random.Generator, working: int) -> list[Tensor]:
         """Crops (B, 3, working, working) in 0..1 and points (B, 68, 2)."""
-        generator = np.random.default_rng([self.seed, step])
-        samples = [self._sample(generator, working) for _ in range(self.batch)]
+        samples = [self._sample(random, working) for _ in range(self.batch)]
         crops = torch.from_numpy(np.stack([crop for crop, _ in samples])).permute(0, 3, 1, 2)
-        return crops.float() / 255, torch.from_numpy(np.stack([points for _, points in samples]))
+        return [crops.float() / 255, torch.from_numpy(np.stack([points for _, points in samples]))]
 
     def _sample(self, generator: np.random.Generator, working: int) -> tuple[np.ndarray, np.ndarray]:
         import cv2
@@ -152,28 +150,34 @@ def validation(network: nn.Module, material: LandmarkSet, limit: int = 300) -> d
 
 def run(arguments: Namespace) -> None:
     """Train, and write `landmark_estimator.safetensors` into the output directory."""
-    fit.prepare(arguments)
+    fabric = fit.launch(arguments)
     cache = arguments.cache or arguments.output / "cache"
-    train, held_out = (landmark_set(arguments.data, split, cache) for split in ("train", "val"))
+    with fabric.rank_zero_first():
+        train, held_out = (landmark_set(arguments.data, split, cache) for split in ("train", "val"))
     config = {"widths": [16, 32, 64, 128], "depth": 2, "head": 32, "working": 128}
-    network = LandmarkEstimator(**config).to(memory_format=torch.channels_last)
-    batches, weights = Batches(train, arguments.batch, arguments.seed), point_weights()
+    network = LandmarkEstimator(**config).to(fabric.device, memory_format=torch.channels_last)
+    batches, weights = Batches(train, arguments.batch), point_weights().to(fabric.device)
 
-    def loss(step: int) -> tuple[Tensor, dict[str, float]]:
-        crops, points = batches(step, network.working)
-        with torch.autocast("cpu", torch.bfloat16):
+    def loss(batch: list[Tensor]) -> tuple[Tensor, dict[str, float]]:
+        crops, points = batch
+        with half(fabric.device):
             logits = network.logits(crops.to(memory_format=torch.channels_last))
         total, divergence, distance = landmark_loss(logits.float(), points, weights)
         return total, {"loss": total.item(), "divergence": divergence.item(), "distance": distance.item()}
 
-    average = face_fit.train(network, loss, arguments, lambda averaged: validation(averaged, held_out))
-    figures = validation(average, held_out, limit=10_000)
-    path = Path(arguments.output) / "landmark_estimator.safetensors"
-    save_network(average, path, config, half=True)
-    if arguments.install:
-        save_network(average, WEIGHTS_FOLDER / path.name, config, half=True)
-        pin_card("landmark_estimator", card(arguments, train, figures))
-    print({name: round(value, 4) for name, value in figures.items()})
+    average = face_fit.train(
+        network,
+        lambda random: batches(random, network.working),
+        loss,
+        arguments,
+        fabric,
+        lambda averaged: validation(averaged, held_out),
+        lambda seen: -seen["clip_error"] - seen["photo_error"],
+    )
+    if average is not None:
+        figures = validation(average, held_out, limit=10_000)
+        fit.write_weights(arguments, "landmark_estimator", average, config, card(arguments, train, figures))
+        print({name: round(value, 4) for name, value in figures.items()})
 
 
 def card(arguments: Namespace, material: LandmarkSet, figures: dict[str, float]) -> dict[str, object]:

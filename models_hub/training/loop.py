@@ -2,7 +2,8 @@
 
 From scratch or for one person, with one optimiser or with critics: a training says what one step is, and this says
 what happens around it. A step must depend on nothing but its number, the seed and what is in the checkpoint; then a
-killed training goes on as if nothing had happened.
+killed training goes on as if nothing had happened. On several devices everything but the batches is the same on
+each, and gradients are shared.
 """
 
 import json
@@ -15,6 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -35,11 +37,15 @@ class LoopState:
         step: done steps.
         skipped: steps whose loss or gradients were not finite.
         ended: why the training ended before its steps; empty otherwise.
+        best: the figure of the weights that are kept, as the training measures it; None where none are.
+        best_step: the step that they are of.
     """
 
     step: int = 0
     skipped: int = 0
     ended: str = ""
+    best: float | None = None
+    best_step: int = 0
 
 
 class Loop:
@@ -53,8 +59,9 @@ class Loop:
         save_every: steps between checkpoints.
         log_every: steps whose means make one line of the log.
         echo: print the lines of the log, too.
-        settings: what must be the same when a training goes on; "" lets everything change.
-        writes: whether this process writes files; one of several does.
+        settings: what must be the same when a training goes on; nothing lets everything change.
+        fabric: the devices; None is one CPU. Of several processes one writes files.
+        samples: that a step learns from on each device, for the log's throughput; 0 leaves it out.
 
     Raises:
         InputError: no checkpoint to go on from, or one of other settings.
@@ -70,16 +77,19 @@ class Loop:
         save_every: int = 500,
         log_every: int = 50,
         echo: bool = True,
-        settings: str = "",
-        writes: bool = True,
+        settings: dict[str, Any] | None = None,
+        fabric: Any = None,
+        samples: int = 0,
     ) -> None:
         self.folder, self.parts, self.state = Path(folder), parts, state or LoopState()
         self.save_every, self.log_every, self.echo = save_every, log_every, echo
-        self.settings, self.writes = settings, writes
+        self.settings, self.fabric, self.samples = settings or {}, fabric, samples
+        self.devices, self.rank = (1, 0) if fabric is None else (fabric.world_size, fabric.global_rank)
+        self.writes = self.rank == 0
         self.folder.mkdir(parents=True, exist_ok=True)
         if resume:
             self._restore(fit.load_checkpoint(self.folder / CHECKPOINT))
-        self.records = Records(self.folder, self.state.step if resume else None) if writes else None
+        self.records = Records(self.folder, self.state.step if resume else None) if self.writes else None
         self._sums: dict[str, list[float]] = {}
         self._lost = False
 
@@ -127,7 +137,9 @@ class Loop:
                         raise KeyboardInterrupt
                 except BaseException:  # cancelled, by whatever the host raises: keep what was learned
                     self.save()
+                    self.plot()
                     raise
+        self._write_means()
         self.plot()
         return state
 
@@ -137,8 +149,7 @@ class Loop:
         loss: Tensor,
         parameters: list[nn.Parameter],
         clip: float = 5.0,
-        backward: Callable[[Tensor], None] = Tensor.backward,
-        alone: bool = True,
+        backward: Callable[[Tensor], None] | None = None,
     ) -> Tensor:
         """One step of an optimiser; not taken, and counted, where the loss or its gradients are not finite.
 
@@ -146,16 +157,20 @@ class Loop:
             optimiser, parameters: what moves.
             loss: what falls.
             clip: largest gradient norm.
-            backward: how gradients are made.
-            alone: False where several devices share gradients but not losses: then they decide by the gradients.
+            backward: how gradients are made and shared between devices; by default the loop does it.
 
         Returns:
             The gradient norm before clipping; not finite where the step was skipped.
         """
         optimiser.zero_grad(set_to_none=True)
-        backward(loss)
+        if backward is None:
+            loss.backward()
+            self.share(parameters)
+        else:
+            backward(loss)
         norm = nn.utils.clip_grad_norm_(parameters, clip)
-        if alone and not loss.detach().isfinite():
+        # Devices share gradients but not losses: several decide by the gradients, and so alike.
+        if self.devices == 1 and not loss.detach().isfinite():
             norm = torch.full_like(norm, torch.nan)
         if norm.isfinite():
             optimiser.step()
@@ -165,7 +180,37 @@ class Loop:
             optimiser.zero_grad(set_to_none=True)
         return norm
 
+    def share(self, parameters: list[nn.Parameter]) -> None:
+        """Make gradients the mean over all devices."""
+        if self.devices == 1:
+            return
+        given = [torch.zeros_like(value) if value.grad is None else value.grad for value in parameters]
+        mean = self.fabric.all_reduce(torch.cat([grad.flatten() for grad in given]), reduce_op="mean")
+        for value, part in zip(parameters, mean.split([value.numel() for value in parameters]), strict=True):
+            value.grad = part.view_as(value).clone()
+
+    def chance(self, seed: int, step: int) -> tuple[torch.Generator, np.random.Generator]:
+        """Make all that is random in a step a function of seed, step and device; gives generators for the rest."""
+        return same_chance(seed, step, self.rank), self.numbers(seed, step)
+
+    def numbers(self, seed: int, step: int) -> np.random.Generator:
+        """The second of the generators of a step alone: batches that are made ahead must leave torch's as they are."""
+        return np.random.default_rng((seed, step, self.rank) if self.rank else (seed, step))
+
     # ---- what is kept
+
+    def tell(self, **figures: float) -> None:
+        """Figures of people that are not learned from, into the log and onto the screen."""
+        self.note(self.state.step, **{f"val_{name}": value for name, value in figures.items()})
+        if self.echo and self.writes:
+            said = {f"val_{name}": round(value, 5) for name, value in figures.items()}
+            print(json.dumps({"step": self.state.step} | said), flush=True)
+
+    def offer(self, figure: float, network: nn.Module, kept: "Kept", always: bool = False) -> None:
+        """Keep a network's weights if `figure`, of which more is better, is higher than ever before, or `always`."""
+        if always or self.state.best is None or figure > self.state.best:
+            self.state.best, self.state.best_step = figure, self.state.step
+            kept.tensors = {name: value.detach().clone() for name, value in network.state_dict().items()}
 
     def note(self, step: int, **facts: Any) -> None:
         """Write a line of the log by itself."""
@@ -176,24 +221,37 @@ class Loop:
         for name, value in facts.items():
             self._sums.setdefault(name, []).append(float(value))
         if self.state.step % self.log_every == 0:
-            means = {name: sum(values) / len(values) for name, values in self._sums.items()}
-            self._sums = {}
-            self.note(self.state.step, **means)
-            if self.echo and self.writes:
-                print(json.dumps({"step": self.state.step} | {k: round(v, 5) for k, v in means.items()}), flush=True)
+            self._write_means()
+
+    def _write_means(self) -> None:
+        """A line of the log from all steps since the last one."""
+        if not self._sums:
+            return
+        means = {name: sum(values) / len(values) for name, values in self._sums.items()}
+        self._sums = {}
+        if self.samples:
+            means["samples_a_second"] = self.samples * self.devices / max(means["seconds"], 1e-9)
+        self.note(self.state.step, **means)
+        if self.echo and self.writes:
+            print(json.dumps({"step": self.state.step} | {k: round(v, 5) for k, v in means.items()}), flush=True)
 
     def save(self) -> None:
         """Write the checkpoint, whole or not at all."""
         if self.writes:
-            content = {"step": self.state.step, "state": json.dumps(asdict(self.state)), "settings": self.settings}
+            content = {"step": self.state.step, "state": json.dumps(asdict(self.state))}
+            content["settings"] = json.dumps(self.settings)
             content |= {name: part.state_dict() for name, part in self.parts.items()}
             fit.save_checkpoint(self.folder / CHECKPOINT, content)
 
     def _restore(self, content: dict[str, Any]) -> None:
-        if content.get("settings", self.settings) != self.settings:
+        before = json.loads(content.get("settings") or "{}")
+        now = json.loads(json.dumps(self.settings))
+        other = [name for name in before if before[name] != now.get(name)] if now else []
+        if other:
+            said = "; ".join(f"{name} was {before[name]} and is {now.get(name)}" for name in other)
             raise InputError(
-                f"The checkpoint in {self.folder} is of a fit with other settings; give the same ones to go on, or "
-                "another folder (or --overwrite) to begin anew."
+                f"The checkpoint in {self.folder} is of a training with other settings ({said[:300]}); give the same "
+                "ones to go on, or another folder (or --overwrite) to begin anew."
             )
         counters = json.loads(content["state"]) if "state" in content else {"step": content["step"]}
         for name, value in counters.items():
@@ -223,10 +281,16 @@ class Loop:
 
 
 class Kept:
-    """A dictionary of tensors as a part of a loop."""
+    """Weights that were best, as a part of a loop."""
 
     def __init__(self) -> None:
         self.tensors: dict[str, Tensor] = {}
+
+    def put_into(self, network: nn.Module) -> nn.Module:
+        """The network with these weights, on the CPU; with its own where none were kept."""
+        if self.tensors:
+            network.load_state_dict(self.tensors)
+        return network.cpu().eval()
 
     def state_dict(self) -> dict[str, Tensor]:
         """The tensors."""
@@ -237,10 +301,10 @@ class Kept:
         self.tensors = tensors
 
 
-def same_chance(seed: int, step: int) -> torch.Generator:
-    """Make all that is random in a step a function of seed and step alone; gives a generator for the rest."""
-    torch.manual_seed(seed * 1_000_003 + step)  # of dropout
-    return torch.Generator().manual_seed(seed * 1_000_003 + step + 1)
+def same_chance(seed: int, step: int, rank: int = 0) -> torch.Generator:
+    """Make all that is random in a step a function of seed, step and device; gives a generator for the rest."""
+    torch.manual_seed(seed * 1_000_003 + step + rank * 7_368_787)  # of dropout
+    return torch.Generator().manual_seed(seed * 1_000_003 + step + 1 + rank * 7_368_787)
 
 
 @contextmanager

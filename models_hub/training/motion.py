@@ -24,7 +24,7 @@ def motion_loss(predicted: Tensor, batch: Batch) -> dict[str, Tensor]:
 
     The second forgives what a sound cannot tell: whose lips they are.
     """
-    weights, seen = chin_weights(), batch.seen[..., None]
+    weights, seen = chin_weights().to(predicted.device), batch.seen[..., None]
     count = seen.sum(1, keepdim=True).clamp(min=1)
     error = predicted - batch.motion  # (B, L, 37, 2)
     mean = (error * seen[..., None]).sum(1, keepdim=True) / count[..., None]

@@ -7,23 +7,23 @@ is kept that was best on the val split. Alone that gives mouths of the right bri
 with `--start` and `--critic` makes them commit themselves (see `mouth_critic`).
 """
 
-import json
-import math
 from argparse import ArgumentParser, Namespace
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..errors import InputError
-from ..loading import WEIGHTS_FOLDER, load_network, pin_card, save_network
+from ..loading import EMBEDDED, load_network
 from ..networks.generator import FrameGenerator
 from ..networks.mouth_painter import BRIGHTNESS, COLOUR_REGIONS, MouthPainter, inner_window
-from .fit import Average, add_common_arguments, cosine, load_checkpoint, prepare
-from .loop import Loop, LoopState, same_chance
+from .devices import on_cpu, place
+from .fit import Average, add_common_arguments, cosine, launch, load_checkpoint, settings_of, write_weights
+from .loop import Kept, Loop
 from .mouth_critic import MouthCritic, coarse_distance, interpolate, mean_inside
 from .mouth_windows import MouthWindows, gather
 
@@ -64,6 +64,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Options of this training."""
     add_common_arguments(parser, steps=600, output="runs/mouth")
     parser.add_argument("--cache", type=Path, help="folder for decoded frames (default: OUTPUT/footage)")
+    parser.add_argument("--warper", default=EMBEDDED, help="warper.safetensors by which faces are driven")
+    parser.add_argument("--generator", default=EMBEDDED, help="generator.safetensors that is given the painter")
     parser.add_argument("--batch", type=int, default=16, help="windows in a step (default: %(default)s)")
     parser.add_argument("--rate", type=float, default=1e-3, help="highest learning rate (default: %(default)s)")
     parser.add_argument(
@@ -83,7 +85,6 @@ def add_arguments(parser: ArgumentParser) -> None:
         default=0.91,
         help="how much of the critic's painter is in what is kept, the rest is --start's (default: %(default)s)",
     )
-    parser.add_argument("--install", action="store_true", help="put the painter into the package's generator")
 
 
 def brighten(windows: MouthWindows, random: torch.Generator, amount: float = LIGHT) -> dict[str, Tensor]:
@@ -158,26 +159,13 @@ def inner_error(made: Tensor, real: Tensor, local: Tensor) -> Tensor:
 def look(painter: MouthPainter, windows: MouthWindows) -> float:
     """By how much L1 inside open mouths is below that of the warped source."""
     sums = torch.zeros(2)
-    for index in torch.nonzero(windows.opening > OPEN)[:, 0].split(64):
-        part = windows.take(index)
+    for chosen in torch.nonzero(windows.opening > OPEN)[:, 0].split(64):
+        part = windows.take(chosen)
         parts = unchanged(part)
         made, _ = compose(painter, parts, part.local, part.shown.float() / 255)
-        for place, frames in enumerate((made, parts["warped"])):
-            sums[place] += inner_error(frames, parts["real"], part.local).sum()
+        for index, frames in enumerate((made, parts["warped"])):
+            sums[index] += inner_error(frames, parts["real"], part.local).sum()
     return float(1 - sums[0] / sums[1])
-
-
-@dataclass
-class MouthState(LoopState):
-    """Counters of this training.
-
-    Attributes:
-        best: what `look` said of the kept painter.
-        best_step: when it was kept.
-    """
-
-    best: float = -math.inf
-    best_step: int = 0
 
 
 class Trainer:
@@ -186,12 +174,13 @@ class Trainer:
     Args:
         windows: to learn from.
         arguments: of the command.
+        device: to learn on.
     """
 
-    def __init__(self, windows: MouthWindows, arguments: Namespace) -> None:
-        self.windows, self.arguments = windows, arguments
-        self.painter = MouthPainter(WIDTH)
-        self.calm = [started(path) for path in arguments.start]
+    def __init__(self, windows: MouthWindows, arguments: Namespace, device: torch.device | str = "cpu") -> None:
+        self.windows, self.arguments, self.device = windows, arguments, torch.device(device)
+        self.painter = place(MouthPainter(WIDTH), self.device)
+        self.calm = [place(started(path), self.device) for path in arguments.start]
         if self.calm:
             self.painter.load_state_dict(self.calm[0].state_dict())
         elif arguments.critic:
@@ -205,11 +194,11 @@ class Trainer:
             )
         self.recipe = WITH_CRITIC if arguments.critic else ALONE
         self.average = Average(self.painter, self.recipe.decay)
-        self.best = Average(self.painter)
+        self.best = Kept()
         betas = self.recipe.betas
         self.optimiser = torch.optim.AdamW(self.painter.parameters(), arguments.rate, betas, weight_decay=0.0)
         if arguments.critic:
-            self.critic = MouthCritic()
+            self.critic = place(MouthCritic(), self.device)
             self.critic_optimiser = torch.optim.Adam(self.critic.parameters(), CRITIC_RATE, betas=(0.5, 0.99))
         self.usable = np.flatnonzero(windows.opening.numpy() > OPEN_FROM)
         if not len(self.usable):
@@ -221,13 +210,13 @@ class Trainer:
         weight = np.array([counts[windows.people[index]] ** -EVERYBODY for index in self.usable])
         self.chance = weight / weight.sum()
 
-    def parts(self) -> dict[str, nn.Module | torch.optim.Optimizer]:
+    def parts(self) -> dict[str, Any]:
         """All that a step changes."""
         made = {
             "painter": self.painter,
             "optimiser": self.optimiser,
             "average": self.average.network,
-            "best": self.best.network,
+            "best": self.best,
         }
         if self.arguments.critic:
             made |= {"critic": self.critic, "critic_optimiser": self.critic_optimiser}
@@ -236,13 +225,14 @@ class Trainer:
     def step(self, step: int, loop: Loop) -> dict[str, float]:
         """One step of the painter, and of the critic where there is one."""
         arguments = self.arguments
-        random = same_chance(arguments.seed, step)
-        chosen = np.random.default_rng((arguments.seed, step)).choice(self.usable, arguments.batch, p=self.chance)
+        random, numbers = loop.chance(arguments.seed, step)
+        chosen = numbers.choice(self.usable, arguments.batch, p=self.chance)
         windows = self.windows.take(torch.from_numpy(chosen))
         windows = windows.flipped(torch.rand(len(windows), generator=random) < 0.5)
         local = windows.local + LANDMARK_NOISE * torch.randn(windows.local.shape, generator=random)
-        parts = brighten(windows, random)
-        real, shown = parts["real"], windows.shown.float() / 255
+        parts = {name: value.to(self.device) for name, value in brighten(windows, random).items()}
+        local, shown = local.to(self.device), windows.shown.to(self.device).float() / 255
+        real = parts["real"]
         made, painted = compose(self.painter, parts, local, shown)
         if arguments.critic:
             answers = [compose(calm, parts, local, shown)[1] for calm in self.calm]
@@ -295,32 +285,38 @@ def inner_losses(made: Tensor, painted: Tensor, real: Tensor, local: Tensor) -> 
 
 def run(arguments: Namespace) -> None:
     """Train until `--steps`; stop at any time and go on with `--resume`."""
-    prepare(arguments)
+    fabric = launch(arguments)
     cache = arguments.cache or arguments.output / "footage"
-    windows, held = (gather(arguments.data, cache, split) for split in ("train", "val"))
-    trainer = Trainer(windows, arguments)
-    state, every = MouthState(), {"save_every": LOOK_EVERY, "log_every": LOOK_EVERY}
-    settings = json.dumps({name: getattr(arguments, name) for name in ("critic", "batch", "rate", "seed")})
-    loop = Loop(arguments.output, trainer.parts(), state, resume=arguments.resume, settings=settings, **every)
+    with fabric.rank_zero_first():
+        body = load_network("warper", arguments.warper), load_network("generator", arguments.generator)
+        windows, held = (gather(arguments.data, cache, split, *body) for split in ("train", "val"))
+    trainer = Trainer(windows, arguments, fabric.device)
+    loop = Loop(
+        arguments.output,
+        trainer.parts(),
+        resume=arguments.resume,
+        save_every=LOOK_EVERY,
+        log_every=LOOK_EVERY,
+        settings=settings_of(arguments, "critic", "batch", "rate"),
+        fabric=fabric,
+        samples=arguments.batch,
+    )
 
     def judge(step: int) -> None:
-        if step % LOOK_EVERY and step != arguments.steps:
+        if not loop.writes or (step % LOOK_EVERY and step != arguments.steps):
             return
-        made = trainer.mixed()
+        made = on_cpu(trainer.mixed())
         seen = look(made, held)
-        print(f"step {step}: inside open mouths of val {seen:.3f} below the warped source")
-        if arguments.critic or seen > state.best:
-            state.best, state.best_step = seen, step
-            trainer.best.network.load_state_dict(made.state_dict())
+        loop.tell(inner_mouth_l1_reduction=seen)
+        loop.offer(seen, made, trainer.best, always=bool(arguments.critic))
 
     loop.run(arguments.steps, lambda step: trainer.step(step, loop), judge)
-    generator = with_painter(load_network("generator"), trainer.best.network)
-    folders = [arguments.output, *([WEIGHTS_FOLDER] if arguments.install else [])]
-    for folder in folders:
-        save_network(generator, folder / "generator.safetensors", generator.sizes, half=True)
-    if arguments.install:
-        pin_card("generator", {})
-    print(f"inside open mouths of val {look(trainer.best.network, held):.4f} below the warped source")
+    if not loop.writes:
+        return
+    best = trainer.best.put_into(trainer.painter)
+    generator = with_painter(body[1], best)
+    write_weights(arguments, "generator", generator, generator.sizes)
+    print(f"inside open mouths of val {look(best, held):.4f} below the warped source")
 
 
 def with_painter(generator: FrameGenerator, painter: MouthPainter) -> FrameGenerator:

@@ -58,7 +58,7 @@ def coarse_distance(painted: Tensor, calm: Tensor, local: Tensor) -> Tensor:
 
     def blurred(maps: Tensor) -> Tensor:
         for dimension in (-1, -2):
-            place = torch.arange(maps.shape[dimension], dtype=maps.dtype)
+            place = torch.arange(maps.shape[dimension], dtype=maps.dtype, device=maps.device)
             near = torch.exp(-0.5 * ((place[:, None] - place) / COARSE) ** 2)
             maps = (maps.transpose(dimension, -1) @ near).transpose(dimension, -1)
         return maps

@@ -5,6 +5,8 @@ mouths are closed by the frame generator itself, and the picture is what should 
 number of people, and it is people that are scarce.
 """
 
+import hashlib
+import pickle
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -13,7 +15,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..loading import load_network
 from ..networks.blocks import sample, warp
 from ..networks.generator import FrameGenerator
 from ..networks.ibug68 import LIPS, MIRROR
@@ -25,7 +26,7 @@ from ..types import Face, Window
 from .face_data import face_pictures, read_image
 from .face_data import rows as table_rows
 from .fit import save_checkpoint
-from .footage import SIZE, mouth_opening, pack_footage, read_points
+from .footage import SIZE, manifest_digest, mouth_opening, pack_footage, read_points
 
 SOURCES, TARGETS = 4, 20  # of a clip; people with long footage give fewer of each clip
 LONG = 1500  # frames of one person
@@ -162,28 +163,50 @@ def lips_window(points: Tensor) -> Window:
     return Window(top, left, bottom, right) if right - left >= 0.25 and bottom - top >= 0.25 else Window()
 
 
-def gather(data: Path, cache: Path, split: str, tell: Callable[[str], None] = print) -> MouthWindows:
+def gather(
+    data: Path,
+    cache: Path,
+    split: str,
+    warper: MemoryWarper,
+    generator: FrameGenerator,
+    tell: Callable[[str], None] = print,
+) -> MouthWindows:
     """Windows of a split, made once under `cache`; always the same ones.
 
     Args:
         data: folder of manifest.csv, clips/, photos/ and pictures/.
-        cache: folder for decoded clips and the windows.
+        cache: folder for decoded clips and the windows; windows of other data or networks in it are made anew.
         split: "train", or "val": each clip once from its most closed frame to eight others, no pictures.
+        warper, generator: by which faces are driven.
         tell: told how far it is.
     """
-    path = cache / f"{split}_mouths.pt"
+    path, origin = cache / f"{split}_mouths.pt", origin_of(data, warper, generator)
     if path.exists():
-        content = torch.load(path, weights_only=True)
-        return MouthWindows(**content)
-    generator = load_network("generator")
-    gatherer, random = Gatherer(load_network("warper"), generator), np.random.default_rng(0)
+        try:
+            content = torch.load(path, weights_only=True)
+        except (RuntimeError, EOFError, pickle.UnpicklingError):
+            content = {}  # cut short
+        if content.pop("origin", "") == origin:
+            return MouthWindows(**content)
+        tell(f"{path} is of other data or other networks: windows are made anew")
+    gatherer, random = Gatherer(warper, generator), np.random.default_rng(0)
     add_clips(gatherer, data, cache, split, random, tell)
     if split == "train":
         add_pictures(gatherer, data, random)
         tell(f"pictures: {len(gatherer.people)} windows")
     windows = gatherer.windows()
-    save_checkpoint(path, {**windows.tensors(), "people": windows.people})
+    cache.mkdir(parents=True, exist_ok=True)
+    save_checkpoint(path, {**windows.tensors(), "people": windows.people, "origin": origin})
     return windows
+
+
+def origin_of(data: Path, warper: MemoryWarper, generator: FrameGenerator) -> str:
+    """A digest of the list of the data and of the networks that drive faces; the mouth painter is not one of them."""
+    digest = hashlib.sha256(manifest_digest(data).encode())
+    for name, value in (warper.state_dict() | generator.state_dict()).items():
+        if not name.startswith("mouth."):
+            digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def add_clips(

@@ -28,7 +28,7 @@ from ..networks.density import density_maps
 from ..networks.frame_critic import MultiScaleFrameCritic
 from ..networks.regression_critic import RegressionCritic
 from ..networks.sync_critic import FRAMES, lower_faces
-from .batches import TuneBatch
+from .batches import TuneBatch, Untouched
 from .render import Rendered, render
 from .warper import WINDOW, window_corners
 from .warper_losses import reconstruction, region_weights
@@ -208,8 +208,9 @@ class Objective(nn.Module):
         for network in self._frozen.values():
             network.to(device)
 
-    def forward(self, batch: TuneBatch, random: torch.Generator) -> dict[str, Tensor]:
+    def forward(self, untouched: Untouched, random: torch.Generator) -> dict[str, Tensor]:
         """Terms without their weights; `judged` is then what the critics look at."""
+        batch = untouched.batch
         weights, size = self.weights, batch.driving.shape[-1]
         corners = window_corners(batch.points.cpu(), random)
         corners[: batch.run] = corners[:1]  # frames that follow each other are seen through one window

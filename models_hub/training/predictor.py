@@ -6,19 +6,20 @@ beside it; `--start` takes that one from its checkpoint and refines it, `--steps
 `--lags` takes the clips, and how late their mouths are, as the encoder's training with a teacher found them.
 """
 
+import copy
 import json
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from ..errors import InputError
 from ..evaluation.speech import talk_figures
-from ..loading import EMBEDDED, WEIGHTS_FOLDER, load_network, pin_card, save_network
+from ..loading import EMBEDDED, load_network
 from ..networks.landmark_predictor import LandmarkPredictor
-from .fit import Average, add_common_arguments, cosine, load_checkpoint, prepare
-from .loop import Loop, same_chance
+from .devices import on_cpu, place
+from .fit import Average, add_common_arguments, cosine, launch, load_checkpoint, settings_of, write_weights
+from .loop import Kept, Loop
 from .motion import motion_loss, shape_basis, weigh
 from .speech_augmentation import augment, hide_bands
 from .speech_data import (
@@ -33,6 +34,7 @@ from .speech_data import (
 )
 
 FACES, SILENT = 22, 2  # crops of each kind in a batch
+JUDGED = 50  # steps between looks at the val split
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -43,12 +45,11 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--encoder", default=EMBEDDED, help="audio_to_lip.safetensors to learn on")
     parser.add_argument("--lags", type=Path, help="lags.json of the encoder's training with a teacher")
     parser.add_argument("--hold-out", nargs="*", default=[], help="train people to leave out, for choosing settings")
-    parser.add_argument("--install", action="store_true", help="put the weights and their card into the package")
 
 
 def run(arguments: Namespace) -> None:
     """Train, and write landmark_predictor.safetensors into the output folder."""
-    prepare(arguments)
+    fabric = launch(arguments)
     held = frozenset(arguments.hold_out)
     lags = json.loads(arguments.lags.read_text(encoding="utf-8")) if arguments.lags else {}
     clips = talking_clips(arguments.data, "train", ("ok", "weak") if lags else ("ok",))
@@ -56,23 +57,35 @@ def run(arguments: Namespace) -> None:
     if lags:
         clips = [talk for talk in clips if talk.name in lags]
     even_out(clips)
-    encoder = load_network("audio_to_lip", arguments.encoder)
+    heard_by = load_network("audio_to_lip", arguments.encoder)
+    encoder = place(copy.deepcopy(heard_by), fabric.device)  # loaded networks are shared
     config = {"units": encoder.width}
     predictor = LandmarkPredictor(**config)
     predictor.usual.copy_(usual_mouth(arguments.data, held))
     predictor.basis.copy_(shape_basis(clips, len(predictor.basis)))
     if arguments.start:
         begin_with(predictor, arguments.start)
+    held_out, kept = talking_clips(arguments.data, "val"), Kept()
+    place(predictor, fabric.device)
     average = Average(predictor, 0.995)
     optimiser = torch.optim.AdamW(predictor.parameters(), arguments.rate, weight_decay=0.05)
-    parts = {"predictor": predictor, "average": average.network, "optimiser": optimiser}
-    loop = Loop(arguments.output, parts, resume=arguments.resume, log_every=100)
+    parts = {"predictor": predictor, "average": average.network, "optimiser": optimiser, "kept": kept}
+    loop = Loop(
+        arguments.output,
+        parts,
+        resume=arguments.resume,
+        save_every=JUDGED,
+        log_every=JUDGED,
+        settings=settings_of(arguments, "rate", "hold_out"),
+        fabric=fabric,
+        samples=FACES + SILENT,
+    )
 
     def take(step: int) -> dict[str, float]:
-        noise = same_chance(arguments.seed, step)
-        heard = Sampler(clips, LENGTH, np.random.default_rng((arguments.seed, step)))(FACES)
+        noise, random = loop.chance(arguments.seed, step)
+        heard = Sampler(clips, LENGTH, random)(FACES)
         heard.mel = augment(heard.mel, noise)
-        batch = join([heard, silence_batch(SILENT, LENGTH, noise)])
+        batch = join([heard, silence_batch(SILENT, LENGTH, noise)]).to(fabric.device)
         with torch.no_grad():
             units = encoder(hide_bands(encoder.normalise(batch.mel), noise))
         terms = motion_loss(predictor.train()(units), batch)
@@ -81,14 +94,20 @@ def run(arguments: Namespace) -> None:
             average.update(predictor, step)
         return {name: term.item() for name, term in terms.items()}
 
-    loop.run(arguments.steps, take)
-    figures = talk_figures(encoder, average.network, talking_clips(arguments.data, "val"))
+    def judge(step: int) -> None:
+        if loop.writes and (step % JUDGED == 0 or step == arguments.steps):
+            seen = talk_figures(heard_by, on_cpu(average.network), held_out)
+            loop.tell(**{name: seen[name] for name in ("mouth_opening_correlation", "lip_error_reduction")})
+            loop.offer(seen["lip_error_reduction"], average.network, kept)
+
+    loop.run(arguments.steps, take, judge)
+    if not loop.writes:
+        return
+    best = kept.put_into(average.network)
+    figures = talk_figures(heard_by, best, held_out)
     print({name: round(value, 4) for name, value in figures.items()})
-    folders = [arguments.output, *([WEIGHTS_FOLDER] if arguments.install else [])]
-    for folder in folders:
-        save_network(average.network, folder / "landmark_predictor.safetensors", config, half=True)
-    if arguments.install:
-        pin_card("landmark_predictor", card(arguments, figures, len({clip.person for clip in clips})))
+    facts = card(arguments, figures, len({clip.person for clip in clips}))
+    write_weights(arguments, "landmark_predictor", best, config, facts)
 
 
 def begin_with(predictor: LandmarkPredictor, start: Path) -> None:
@@ -99,7 +118,7 @@ def begin_with(predictor: LandmarkPredictor, start: Path) -> None:
     """
     content, prefix = load_checkpoint(start, "--start"), "predictor."
     try:
-        joint = content["average"]
+        joint = content.get("kept") or content["average"]
         predictor.load_state_dict({key.removeprefix(prefix): joint[key] for key in joint if key.startswith(prefix)})
     except (KeyError, RuntimeError) as error:
         raise InputError(

@@ -70,15 +70,12 @@ class TuneState(LoopState):
 
     Attributes:
         frames: driven in a batch; falls when memory runs out.
-        before, best: mouth-region L1 on the held-back frames, at the start and at its best (None without such frames).
-        best_step: when it was best.
-        looks: since then.
+        before: mouth-region L1 on the held-back frames at the start, as `best` is; None without such frames.
+        looks: since it was best.
         notes: sentences for the report.
     """
 
     frames: int = 0
     before: float | None = None
-    best: float | None = None
-    best_step: int = 0
     looks: int = 0
     notes: list[str] = field(default_factory=list)

@@ -55,7 +55,8 @@ def hide_bands(mel: Tensor, random: torch.Generator, widest: int = 12) -> Tensor
     width = torch.randint(0, widest + 1, (count, 1, 1), generator=random)
     first = torch.randint(0, bands - widest, (count, 1, 1), generator=random)
     band = torch.arange(bands)
-    return mel.masked_fill((band >= first) & (band < first + width), 0.0)
+    hidden = (band >= first) & (band < first + width)
+    return mel.masked_fill(hidden.to(mel.device), 0.0)
 
 
 def hide_spans(count: int, frames: int, share: float, span: int, random: torch.Generator) -> Tensor:

@@ -220,6 +220,10 @@ class Batch:
     phones: Tensor
     heard: Tensor
 
+    def to(self, device: torch.device) -> "Batch":
+        """The same on a device."""
+        return Batch(*(value.to(device) for value in vars(self).values()))
+
 
 class Sampler:
     """Draws crops of talks; people with much footage are drawn less than in proportion.

@@ -14,12 +14,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..loading import WEIGHTS_FOLDER, pin_card, save_network
 from ..networks.audio_to_lip import STEP, UNIT
 from ..networks.sync_critic import FRAMES, SyncCritic, lower_faces
-from .fit import Average, add_common_arguments, cosine, prepare
+from .devices import half, on_cpu, place
+from .fit import Average, add_common_arguments, cosine, launch, settings_of, write_weights
 from .footage import read_clip
-from .loop import Loop, same_chance
+from .loop import Kept, Loop
 from .speech_augmentation import augment
 from .speech_data import clip_rows, measured_lag, read_sound, recording_mel
 
@@ -55,7 +55,6 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Options of this training."""
     add_common_arguments(parser, steps=2000, output="out/training/sync_critic")
     parser.add_argument("--rate", type=float, default=1e-3, help="highest learning rate")
-    parser.add_argument("--install", action="store_true", help="put the weights and their card into the package")
 
 
 def read_lips(data: Path, split: str) -> list[Lips]:
@@ -84,8 +83,8 @@ def cut_lips(frames: Tensor, points: Tensor, chunk: int = 32) -> Tensor:
 class Groups:
     """Draws windows of several moments of a clip, at least `NEAREST` frames apart, with their true sound."""
 
-    def __init__(self, clips: list[Lips], seed: tuple[int, int]) -> None:
-        self.clips, self.random = clips, np.random.default_rng(seed)
+    def __init__(self, clips: list[Lips], random: np.random.Generator) -> None:
+        self.clips, self.random = clips, random
         total: dict[str, int] = {}
         for clip in clips:
             total[clip.person] = total.get(clip.person, 0) + len(clip.crops)
@@ -120,10 +119,10 @@ def sync_loss(heard: Tensor, seen: Tensor, moments: int, temperature: float = 0.
         between moments (InfoNCE, both ways); and the share of sights that score their own sound highest.
     """
     score = heard.unflatten(0, (-1, moments)) @ seen.unflatten(0, (-1, moments)).transpose(1, 2)  # (C, M, M)
-    same = torch.eye(moments, dtype=torch.bool).expand_as(score)
+    same = torch.eye(moments, dtype=torch.bool, device=score.device).expand_as(score)
     known = score.clamp(1e-4, 1 - 1e-4)
     binary = -(known[same].log().mean() + (1 - known[~same]).log().mean()) / 2
-    answer = torch.arange(moments).repeat(len(score))
+    answer = torch.arange(moments, device=score.device).repeat(len(score))
     sights, sounds = score.transpose(1, 2).flatten(0, 1) / temperature, score.flatten(0, 1) / temperature
     contrast = (F.cross_entropy(sights, answer) + F.cross_entropy(sounds, answer)) / 2
     return binary + contrast, (sights.argmax(1) == answer).float().mean()
@@ -162,25 +161,35 @@ def validation(critic: SyncCritic, clips: list[Lips], seed: int = 0) -> dict[str
 
 def run(arguments: Namespace) -> None:
     """Train, and write sync_critic.safetensors into the output folder."""
-    prepare(arguments)
+    fabric = launch(arguments)
     train, held_out = read_lips(arguments.data, "train"), read_lips(arguments.data, "val")
     config = {"width": 16}
     critic = SyncCritic(**config)
     mel = torch.cat([clip.mel for clip in train])
     critic.mel_mean.copy_(mel.mean(0))
     critic.mel_scale.copy_(mel.std(0))
-    average = Average(critic, 0.998)
+    place(critic, fabric.device)
+    average, kept = Average(critic, 0.998), Kept()
     optimiser = torch.optim.AdamW(critic.parameters(), arguments.rate, weight_decay=0.05)
-    parts = {"critic": critic, "average": average.network, "optimiser": optimiser}
-    loop = Loop(arguments.output, parts, resume=arguments.resume, log_every=100)
+    parts = {"critic": critic, "average": average.network, "optimiser": optimiser, "kept": kept}
+    loop = Loop(
+        arguments.output,
+        parts,
+        resume=arguments.resume,
+        log_every=100,
+        settings=settings_of(arguments, "rate"),
+        fabric=fabric,
+        samples=CLIPS * MOMENTS,
+    )
 
     def take(step: int) -> dict[str, float]:
-        noise = same_chance(arguments.seed, step)
-        mel, lips = Groups(train, (arguments.seed, step))(CLIPS, MOMENTS)
+        noise, random = loop.chance(arguments.seed, step)
+        mel, lips = Groups(train, random)(CLIPS, MOMENTS)
         lips = lips + 0.03 * torch.randn(lips.shape, generator=noise)
+        mel = augment(mel, noise)
         critic.train()
-        with torch.autocast("cpu", torch.bfloat16):
-            heard, seen = critic.hear(augment(mel, noise)), critic.see(lips)
+        with half(fabric.device):
+            heard, seen = critic.hear(mel.to(fabric.device)), critic.see(lips.to(fabric.device))
         loss, right = sync_loss(heard.float(), seen.float(), MOMENTS)
         optimiser.param_groups[0]["lr"] = arguments.rate * cosine(step, arguments.steps)
         if loop.descend(optimiser, loss, list(critic.parameters()), 1.0).isfinite():
@@ -188,16 +197,15 @@ def run(arguments: Namespace) -> None:
         return {"loss": loss.item(), "right": right.item()}
 
     def judge(step: int) -> None:
-        if step % loop.save_every == 0:
-            print({name: round(value, 4) for name, value in validation(average.network, held_out).items()}, flush=True)
+        if loop.writes and (step % loop.save_every == 0 or step == arguments.steps):
+            figures = validation(on_cpu(average.network), held_out)
+            loop.tell(**figures)
+            loop.offer(figures["window_accuracy"] + figures["second_accuracy"], average.network, kept)
 
     loop.run(arguments.steps, take, judge)
-    figures = validation(average.network, held_out)
-    folders = [arguments.output, *([WEIGHTS_FOLDER] if arguments.install else [])]
-    for folder in folders:
-        save_network(average.network, folder / "sync_critic.safetensors", config, half=True)
-    if arguments.install:
-        pin_card("sync_critic", card(arguments, figures, train))
+    if loop.writes:
+        best = kept.put_into(average.network)
+        write_weights(arguments, "sync_critic", best, config, card(arguments, validation(best, held_out), train))
 
 
 def card(arguments: Namespace, figures: dict[str, float], train: list[Lips]) -> dict[str, object]:

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from ..errors import InputError
 from ..networks.low_rank import adapt
 from . import fit
-from .batches import TuneSampler, pictures, reference_frame
+from .batches import TuneSampler, Untouched, pictures, reference_frame
+from .devices import start_fabric
 from .looking import drive_frame, mouth_error, unadapted, watched_frames
 from .loop import CHECKPOINT, Kept, Loop
 from .material import Take
@@ -57,7 +58,7 @@ class Fit:
         self.settings, self.weights, self.folder = settings, weights, Path(folder)
         self.learned, self.held = learned, held
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.fabric = start_fabric(settings)
+        self.fabric = start_fabric(settings.accelerator, settings.devices, settings.precision)
         torch.manual_seed(settings.seed)
         self.made = nn.ModuleDict({name: copy.deepcopy(network) for name, network in networks.items()})
         trained = self._choose()
@@ -91,7 +92,7 @@ class Fit:
             log_every=1,
             echo=False,
             settings=fingerprint(settings, weights),
-            writes=self.fabric.is_global_zero,
+            fabric=self.fabric,
         )
 
     def _choose(self) -> list[nn.Parameter]:
@@ -154,7 +155,7 @@ class Fit:
         for group in self.optimiser.param_groups:
             group["lr"] = settings.rate * factor
         with self.fabric.autocast():
-            terms = self.objective(batch.to(self.fabric.device), random)
+            terms = self.objective(Untouched(batch.to(self.fabric.device)), random)
             loss = total(self.weights, terms)
         facts: dict[str, Any] = {"loss": loss.detach()} | {name: float(value.detach()) for name, value in terms.items()}
         norm = self.loop.descend(
@@ -163,7 +164,6 @@ class Fit:
             self.trained,
             settings.clip_gradients,
             self.fabric.backward,
-            alone=self.fabric.world_size == 1,  # gradients are shared between devices, losses are not
         )
         if not norm.isfinite():
             return facts | {"skipped": state.skipped}
@@ -178,10 +178,7 @@ class Fit:
             return {}
         self.critic_optimiser.zero_grad(set_to_none=True)
         sum(losses.values()).backward()
-        if self.fabric.world_size > 1:
-            for value in self.critics.parameters():
-                if value.grad is not None:
-                    value.grad = self.fabric.all_reduce(value.grad, reduce_op="mean")
+        self.loop.share(list(self.critics.parameters()))
         norm = torch.nn.utils.clip_grad_norm_(self.critics.parameters(), self.settings.clip_gradients)
         if norm.isfinite():
             self.critic_optimiser.step()
@@ -239,23 +236,24 @@ class Fit:
 
     def tuned(self) -> nn.ModuleDict:
         """The networks that come out: the averaged ones, where they were best on the held-back frames."""
-        if self.kept.tensors:
-            self.average.network.load_state_dict(self.kept.tensors)
-        return self.average.network.cpu().eval()
+        return self.kept.put_into(self.average.network)
 
 
-def fingerprint(settings: TuneSettings, weights: LossWeights) -> str:
+def fingerprint(settings: TuneSettings, weights: LossWeights) -> dict[str, Any]:
     """What must be the same when a fit goes on."""
     facts = {**asdict(settings), "weights": asdict(weights)}
     for free in ("devices", "accelerator", "save_every", "patience"):
         facts.pop(free)
-    return json.dumps(facts, sort_keys=True)
+    return facts
 
 
 def unfinished(folder: Path, settings: TuneSettings, weights: LossWeights) -> bool:
     """Whether a folder holds the checkpoint of a fit with these settings."""
     path = Path(folder) / CHECKPOINT
-    return path.is_file() and fit.load_checkpoint(path).get("settings") == fingerprint(settings, weights)
+    if not path.is_file():
+        return False
+    before = json.loads(fit.load_checkpoint(path).get("settings") or "{}")
+    return before == json.loads(json.dumps(fingerprint(settings, weights)))
 
 
 def total(weights: LossWeights, terms: dict[str, Tensor]) -> Tensor:
@@ -267,31 +265,6 @@ def unwrapped(module: nn.Module) -> Objective:
     """The objective inside of what Fabric made of it."""
     inner = getattr(module, "module", module)
     return getattr(inner, "module", inner)
-
-
-def start_fabric(settings: TuneSettings) -> Any:
-    """Lightning Fabric on the devices that were asked for.
-
-    Raises:
-        InputError: it is not installed, or the devices do not exist.
-    """
-    try:
-        from lightning_fabric import Fabric
-    except ImportError as error:
-        raise InputError(
-            f"Fine-tuning needs the package lightning-fabric, which cannot be imported ({error}); "
-            "pip install lightning-fabric."
-        ) from error
-    devices = int(settings.devices) if str(settings.devices).lstrip("-").isdigit() else settings.devices
-    try:
-        fabric = Fabric(accelerator=settings.accelerator, devices=devices, precision=settings.precision)
-        fabric.launch()
-    except (ValueError, RuntimeError, TypeError) as error:
-        raise InputError(
-            f"Devices {settings.devices!r} ({settings.accelerator}, {settings.precision}) cannot be used: "
-            f"{str(error).splitlines()[0]}; try --devices 1 --accelerator cpu --precision 32-true."
-        ) from error
-    return fabric
 
 
 def out_of_memory(error: BaseException) -> bool:

@@ -6,6 +6,7 @@ mostly around the mouth, so that full resolution costs a seventh. The critics jo
 of the steps (trial, point 4).
 """
 
+from argparse import Namespace
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..loading import WEIGHTS_FOLDER, load_network, pin_card, save_network
+from ..loading import load_network
 from ..losses.adversarial import feature_matching_loss, hinge_critic_loss
 from ..networks.density import density_maps
 from ..networks.difference_critic import DifferenceCritic
@@ -23,8 +24,9 @@ from ..networks.generator import FrameGenerator
 from ..networks.ibug68 import LIPS
 from ..networks.warper import MemoryWarper
 from . import fit
-from .footage import SIZE, PairBatch, PairSampler, pack_footage
-from .loop import Loop, same_chance
+from .devices import Ahead, ahead_of, half, place
+from .footage import SIZE, Footage, PairBatch, PairSampler, mouth_opening, pack_footage
+from .loop import Kept, Loop, same_chance
 from .render import Rendered, render
 from .warper_losses import reconstruction, region_weights
 
@@ -32,6 +34,7 @@ PAINTED = 3  # frames of each source that are painted; one more once the critics
 WINDOW = 0.375  # side of the decoded window, as a fraction of the crop
 CELL = 8 / SIZE  # windows start at whole cells of the coarsest features
 LEARNING_RATE, CRITIC_RATE = 4e-4, 2e-4
+LOOK_EVERY = 500
 STAGES = ("warper", "generator", "frame_critic", "difference_critic")
 FLAT = 0.6  # share of the steps at the full learning rate
 CRITICS_FROM = 0.55  # share of the steps that runs without critics
@@ -51,7 +54,6 @@ def add_arguments(parser) -> None:
     parser.add_argument(
         "--mouths", action="store_true", help="keep the flow as it is and learn to paint wide-open mouths"
     )
-    parser.add_argument("--install", action="store_true", help="write the averaged weights into the package at the end")
 
 
 @dataclass
@@ -111,6 +113,7 @@ class Driven:
     rendered: Rendered  # of S * D frames, S * P of them painted
     real: Tensor  # (S * P, 3, w, w)
     points: Tensor  # (S * P, 68, 2) of the painted frames
+    batch: PairBatch  # on the device
 
 
 def drive(made: torch.nn.ModuleDict, batch: PairBatch, random: torch.Generator, neighbours: bool, amp: bool) -> Driven:
@@ -118,11 +121,12 @@ def drive(made: torch.nn.ModuleDict, batch: PairBatch, random: torch.Generator, 
 
     Args:
         made: networks by name, "warper" and "generator".
-        batch: from the sampler.
+        batch: from the sampler, on the CPU.
         random: of windows and of the noise on landmarks.
         neighbours: paint one frame more, and the first two of each source through the same window.
         amp: bfloat16 autocast.
     """
+    device = next(made.parameters()).device
     driven = len(batch.driving) // len(batch.source)
     painted_each = PAINTED + int(neighbours)
     picked = (torch.arange(0, len(batch.driving), driven)[:, None] + torch.arange(painted_each)).flatten()
@@ -133,14 +137,18 @@ def drive(made: torch.nn.ModuleDict, batch: PairBatch, random: torch.Generator, 
     # Estimated landmarks are never exact: neither are these.
     noisy = batch.driving_points + 0.003 * torch.randn(batch.driving_points.shape, generator=random)
 
-    with torch.autocast(batch.source.device.type, torch.bfloat16, enabled=amp):
-        rendered = render(made, batch.source, batch.source_points, noisy, picked, corners, WINDOW)
-    return Driven(rendered, rendered.cut(batch.driving[picked]), points)
+    batch = batch.to(device)
+    with half(device, amp):
+        rendered = render(made, batch.source, batch.source_points, noisy.to(device), picked, corners, WINDOW)
+    return Driven(rendered, rendered.cut(batch.driving[picked]), points.to(device), batch)
 
 
-def generator_step(trainer: Trainer, batch: PairBatch, random: torch.Generator, critics: bool, amp: bool) -> dict:
+def generator_step(
+    trainer: Trainer, batch: PairBatch, random: torch.Generator, critics: bool, amp: bool, loop: Loop
+) -> dict:
     """One step of warper and generator; returns the terms and what the critics need."""
     result = drive(trainer.made, batch, random, critics, amp)
+    batch = result.batch
     rendered, real = result.rendered, result.real
     made = rendered.made
     terms = {"reconstruction": reconstruction(made, real, rendered.cut(region_weights(result.points, SIZE)))}
@@ -164,11 +172,7 @@ def generator_step(trainer: Trainer, batch: PairBatch, random: torch.Generator, 
             theirs = difference_judgement(trainer, real, density, first)[1]
         terms["difference_matching"] = feature_matching_loss(pair_features, theirs)
         loss = loss - 0.1 * pair.mean() + terms["difference_matching"]
-    trainer.optimiser.zero_grad(set_to_none=True)
-    loss.backward()
-    norm = torch.nn.utils.clip_grad_norm_(trainer.made.parameters(), 5.0)
-    if norm.isfinite():
-        trainer.optimiser.step()
+    loop.descend(trainer.optimiser, loss, [value for value in trainer.made.parameters() if value.requires_grad])
     terms["l1"] = (made.detach() - real).abs().mean()
     terms["blend"] = rendered.blend.mean()
     return {"terms": {name: float(value.detach()) for name, value in terms.items()}, "judged": judged}
@@ -180,7 +184,7 @@ def difference_judgement(trainer: Trainer, frames: Tensor, density: Tensor, firs
     return trainer.difference_critic.judge(frames[first], frames[first + 1], change)
 
 
-def critic_step(trainer: Trainer, judged: tuple) -> float:
+def critic_step(trainer: Trainer, judged: tuple, loop: Loop) -> float:
     """One step of both critics on the same frames."""
     made, real, density, first = judged
     made = made.detach()
@@ -188,9 +192,7 @@ def critic_step(trainer: Trainer, judged: tuple) -> float:
     loss = loss + hinge_critic_loss(
         difference_judgement(trainer, real, density, first)[0], difference_judgement(trainer, made, density, first)[0]
     )
-    trainer.critic_optimiser.zero_grad(set_to_none=True)
-    loss.backward()
-    trainer.critic_optimiser.step()
+    loop.descend(trainer.critic_optimiser, loss, list(trainer.critics.parameters()), torch.inf)
     return float(loss.detach())
 
 
@@ -201,9 +203,10 @@ def share_window(corners: Tensor, painted_each: int) -> Tensor:
     return corners.view(-1, 2)
 
 
-def make_trainer() -> Trainer:
+def make_trainer(device: torch.device | str = "cpu") -> Trainer:
     """Networks at their embedded sizes, new."""
-    return Trainer(MemoryWarper(), FrameGenerator(), FrameCritic(), DifferenceCritic())
+    networks = MemoryWarper(), FrameGenerator(), FrameCritic(), DifferenceCritic()
+    return Trainer(*(place(network, torch.device(device)) for network in networks))
 
 
 def start_from_embedded(trainer: Trainer) -> None:
@@ -217,37 +220,81 @@ def start_from_embedded(trainer: Trainer) -> None:
 
 def run(arguments) -> None:
     """Train until `--steps`; stop at any time and go on with `--resume`."""
-    fit.prepare(arguments)
-    footage = pack_footage(arguments.data, arguments.cache or arguments.output / "footage", "train")
-    trainer = make_trainer()
+    fabric = fit.launch(arguments)
+    cache = arguments.cache or arguments.output / "footage"
+    with fabric.rank_zero_first():
+        footage, held_out = (pack_footage(arguments.data, cache, split) for split in ("train", "val"))
+    trainer = make_trainer(fabric.device)
     if arguments.from_embedded:
         start_from_embedded(trainer)
-    loop = Loop(arguments.output, trainer.parts(), resume=arguments.resume, save_every=100)
+    kept, looks = Kept(), closed_pairs(held_out)
+    loop = Loop(
+        arguments.output,
+        trainer.parts() | {"kept": kept},
+        resume=arguments.resume,
+        save_every=100,
+        settings=fit.settings_of(arguments, "sources", "driven", "fp32", "from_embedded", "mouths"),
+        fabric=fabric,
+        samples=arguments.sources * arguments.driven,
+    )
     settle_at = 0 if arguments.from_embedded else int(SETTLED_FROM * arguments.steps)
     trainer.train(arguments.mouths, settled=loop.state.step > settle_at)
     sampler = PairSampler(footage, arguments.seed, arguments.sources, arguments.driven, widest=arguments.mouths)
 
+    def critics_at(step: int) -> bool:
+        return arguments.mouths or step >= CRITICS_FROM * arguments.steps
+
+    def draw(step: int) -> PairBatch:
+        return sampler(critics_at(step), loop.numbers(arguments.seed, step))
+
+    batch_of = Ahead(draw, arguments.steps, ahead_of(fabric.device))
+
     def take(step: int) -> dict[str, float]:
-        random = same_chance(arguments.seed, step)
-        sampler.random = np.random.default_rng((arguments.seed, step))
+        random, _ = loop.chance(arguments.seed, step)
         if step == settle_at:
-            settle(trainer.made, sampler, random, keep_flow=arguments.mouths)
+            settle(trainer.made, sampler, same_chance(arguments.seed, step), keep_flow=arguments.mouths)
             trainer.train(arguments.mouths, settled=True)
         factor = fit.cosine(step, arguments.steps, flat=FLAT)
         for group in trainer.optimiser.param_groups:
             group["lr"] = LEARNING_RATE * factor
-        critics = arguments.mouths or step >= CRITICS_FROM * arguments.steps
-        result = generator_step(trainer, sampler(neighbours=critics), random, critics, not arguments.fp32)
+        critics = critics_at(step)
+        result = generator_step(trainer, batch_of(step), random, critics, not arguments.fp32, loop)
         if critics:
-            result["terms"]["critics"] = critic_step(trainer, result["judged"])
+            result["terms"]["critics"] = critic_step(trainer, result["judged"], loop)
         trainer.average.update(trainer.made, step)
         return result["terms"]
 
-    loop.run(arguments.steps, take)
-    export(trainer, WEIGHTS_FOLDER if arguments.install else arguments.output)
-    if arguments.install:
-        for stage in STAGES:
-            pin_card(stage, {"steps": loop.state.step})
+    def judge(step: int) -> None:
+        if loop.writes and (step % LOOK_EVERY == 0 or step == arguments.steps):
+            error = look(trainer.average.network, looks)
+            loop.tell(mouth_l1=error)
+            if step > FLAT * arguments.steps:  # critics cost L1: what came before them is no rival
+                loop.offer(-error, trainer.average.network, kept)
+
+    loop.run(arguments.steps, take, judge)
+    if loop.writes:
+        export(trainer, kept, arguments, loop.state.step)
+
+
+def closed_pairs(footage: Footage) -> list[PairBatch]:
+    """Of every clip the most closed mouth, driven to frames spread over the clip."""
+    pairs = []
+    for start, length in zip(footage.starts, footage.lengths, strict=True):
+        here = np.arange(start, start + length)
+        source = here[mouth_opening(footage.points[here]).argmin()]
+        frames, points = footage.take([source, *here[np.linspace(0, length - 1, PAINTED + 2).astype(int)[1:-1]]])
+        pairs.append(PairBatch(frames[:1], points[:1], frames[1:], points[1:]))
+    return pairs
+
+
+@torch.no_grad()
+def look(made: torch.nn.ModuleDict, pairs: list[PairBatch]) -> float:
+    """Mean L1 of painted windows, most of them around mouths, the same ones at every look."""
+    errors = []
+    for index, pair in enumerate(pairs):
+        result = drive(made, pair, torch.Generator().manual_seed(index), neighbours=False, amp=False)
+        errors.append(float((result.rendered.made - result.real).abs().mean()))
+    return float(np.mean(errors))
 
 
 @torch.no_grad()
@@ -263,11 +310,10 @@ def settle(
         drive(made, sampler(), random, neighbours=False, amp=False)
 
 
-def export(trainer: Trainer, folder: Path) -> None:
-    """Write averaged warper and generator, and the critics, as weights files; `train mouth` adds the mouth painter."""
-    average = trainer.average.network
-    channels = list(average["warper"].channels)
-    save_network(average["warper"], folder / "warper.safetensors", {"channels": channels}, half=True)
-    save_network(average["generator"], folder / "generator.safetensors", {"channels": channels}, half=True)
-    save_network(trainer.frame_critic, folder / "frame_critic.safetensors", {}, half=True)
-    save_network(trainer.difference_critic, folder / "difference_critic.safetensors", {}, half=True)
+def export(trainer: Trainer, kept: Kept, arguments: Namespace, steps: int) -> None:
+    """Write warper and generator, averaged and where they were best, and the critics; the mouth painter comes later."""
+    average = kept.put_into(trainer.average.network)
+    channels = {"channels": list(average["warper"].channels)}
+    networks = (average["warper"], average["generator"], trainer.frame_critic, trainer.difference_critic)
+    for stage, network, config in zip(STAGES, networks, (channels, channels, {}, {}), strict=True):
+        fit.write_weights(arguments, stage, network, config, {"steps": steps})

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from articulate.models_hub.errors import MediaError
+from articulate.models_hub.loading import load_network
 from articulate.models_hub.networks.density import density_maps
 from articulate.models_hub.networks.face_finder import FaceFinder
 from articulate.models_hub.networks.ibug68 import COUNT, MIRROR
@@ -77,9 +78,9 @@ def test_missing_data_is_named(tmp_path):
         rows(tmp_path, "manifest.csv")
 
 
-def test_batches_depend_on_the_step_alone(data):
-    batches = landmarks.Batches(landmark_set(data, "train", data / "cache"), batch=3, seed=7)
-    first, again, other = batches(5, 64), batches(5, 64), batches(6, 64)
+def test_batches_depend_on_their_numbers_alone(data):
+    batches = landmarks.Batches(landmark_set(data, "train", data / "cache"), batch=3)
+    first, again, other = (batches(np.random.default_rng((7, step)), 64) for step in (5, 5, 6))
     assert torch.equal(first[0], again[0]) and torch.equal(first[1], again[1])
     assert not torch.equal(first[0], other[0])
 
@@ -91,8 +92,7 @@ def test_augmented_points_stay_on_the_same_spot_of_the_face(data):
     x, y = ((centre + 1) * 128).astype(int)
     spots[:, y - 4 : y + 4, x - 4 : x + 4] = 255
     marked = type(material)(spots, np.tile(centre.astype(np.float32), (len(spots), COUNT, 1)), material.groups)
-    batches = landmarks.Batches(marked, batch=24, seed=0)
-    crops, points = batches(0, 128)
+    crops, points = landmarks.Batches(marked, batch=24)(np.random.default_rng(0), 128)
     weights = (crops.mean(dim=1) - 0.6).clamp(min=0)
     axis = (torch.arange(128) + 0.5) / 64 - 1
     mass = weights.sum(dim=(1, 2))
@@ -186,3 +186,29 @@ def test_training_resumes_where_it_stopped(module, stage, data, tmp_path):
 
 
 FIGURES = {"face_found": 1.0, "boxes_a_picture": 1.0, "overlap": 0.8, "clip_error": 0.03, "photo_error": 0.04}
+
+
+@pytest.mark.parametrize("module", [finder, landmarks])
+def test_training_runs_on_any_device(data, tmp_path, elsewhere, module):
+    module.run(arguments(module, data, tmp_path, "--steps", "2"))
+    assert not list(tmp_path.glob("*.safetensors"))  # another process writes
+
+
+@pytest.mark.parametrize(("module", "stage"), [(finder, "face_finder"), (landmarks, "landmark_estimator")])
+def test_what_was_best_on_val_is_written(data, tmp_path, monkeypatch, module, stage):
+    errors = iter([0.2, 0.3, 0.4])
+
+    def validation(network, *_, **__):
+        error = next(errors)
+        return {"face_found": 1 - error, "overlap": 0.0, "boxes_a_picture": 1.0, "clip_error": error, "photo_error": 0}
+
+    monkeypatch.setattr(module, "validation", validation)
+    module.run(arguments(module, data, tmp_path / "one", "--steps", "1"))
+    first = torch.load(tmp_path / "one" / "checkpoint.pt", weights_only=True)
+    errors = iter([0.3, 0.4])
+    module.run(arguments(module, data, tmp_path / "one", "--steps", "3", "--resume"))
+    second = torch.load(tmp_path / "one" / "checkpoint.pt", weights_only=True)
+    written = load_network(stage, str(tmp_path / "one" / f"{stage}.safetensors")).state_dict()
+    assert any(not torch.equal(first["average"][name], second["average"][name]) for name in written)
+    for name, value in written.items():
+        torch.testing.assert_close(value.float(), first["kept"][name].float(), atol=2e-3, rtol=2e-3)

@@ -43,17 +43,18 @@ def test_what_goes_on_ends_where_the_whole_ends(tmp_path):
     for name, value in whole.average.network.state_dict().items():
         assert torch.equal(value, again.average.network.state_dict()[name])
     assert torch.equal(whole.network[0].weight, again.network[0].weight)
-    assert [line["step"] for line in read_records(tmp_path / "parts" / "log.jsonl")] == [2, 4, 6, 8]
+    assert [line["step"] for line in read_records(tmp_path / "parts" / "log.jsonl")] == [2, 4, 6, 8, 9]
     assert (tmp_path / "parts" / "losses.png").stat().st_size > 500
 
 
 def test_a_lost_checkpoint_and_other_settings_are_said(tmp_path):
     with pytest.raises(InputError, match="no checkpoint"):
         Tiny(tmp_path, resume=True)
-    tiny = Tiny(tmp_path, settings="rate 1")
+    tiny = Tiny(tmp_path, settings={"rate": 1, "steps": (2, 3)})
     tiny.loop.run(1, tiny.take)
-    with pytest.raises(InputError, match="other settings"):
-        Tiny(tmp_path, settings="rate 2", resume=True)
+    with pytest.raises(InputError, match=r"other settings \(rate was 1 and is 2\)"):
+        Tiny(tmp_path, settings={"rate": 2, "steps": (2, 3)}, resume=True)
+    assert Tiny(tmp_path, settings={"rate": 1, "steps": (2, 3)}, resume=True).loop.state.step == 1
 
 
 def test_a_checkpoint_of_another_network_or_no_checkpoint_is_said(tmp_path):

@@ -1,5 +1,6 @@
 """Training of the mouth painter: windows of driven faces, light that leaves teeth to the skin's tone, exact resume."""
 
+import copy
 import json
 from argparse import Namespace
 
@@ -9,8 +10,10 @@ import torch
 from articulate.models_hub.errors import InputError
 from articulate.models_hub.loading import load_network
 from articulate.models_hub.networks.mouth_painter import COLOURS, COLUMNS, ROWS, MouthPainter, inner_window
-from articulate.models_hub.training import mouth
+from articulate.models_hub.training import mouth, mouth_windows
 from articulate.models_hub.training.mouth_windows import Gatherer, lips_window
+
+BODY = load_network("warper"), load_network("generator")
 
 
 @pytest.fixture(scope="module")
@@ -90,9 +93,13 @@ def test_outside_of_the_lips_a_frame_stays(windows):
 
 
 def arguments(folder, cache, **changes):
-    usual = {"data": folder, "output": folder, "cache": cache, "steps": 4, "resume": False, "seed": 0, "threads": 0}
+    usual = {"data": cache, "output": folder, "cache": cache, "steps": 4, "resume": False, "seed": 0, "threads": 0}
     return Namespace(
-        **(usual | {"batch": 4, "rate": 1e-3, "critic": 0.0, "share": 0.7, "start": [], "install": False} | changes)
+        **(usual | {"batch": 4, "rate": 1e-3, "critic": 0.0, "share": 0.7, "start": [], "install": False} | changes),
+        accelerator="cpu",
+        devices="1",
+        warper="embedded",
+        generator="embedded",
     )
 
 
@@ -100,9 +107,33 @@ def arguments(folder, cache, **changes):
 def cache(windows, tmp_path):
     folder = tmp_path / "cache"
     folder.mkdir()
+    (folder / "manifest.csv").write_text("id,kind,split\n", encoding="utf-8")
+    origin = mouth_windows.origin_of(folder, *BODY)
     for split in ("train", "val"):
-        torch.save({**windows.tensors(), "people": windows.people}, folder / f"{split}_mouths.pt")
+        torch.save({**windows.tensors(), "people": windows.people, "origin": origin}, folder / f"{split}_mouths.pt")
     return folder
+
+
+@pytest.mark.parametrize("change", ["none", "data", "weights", "painter", "cut"])
+def test_windows_are_made_anew_for_other_data_and_other_networks(cache, windows, monkeypatch, change):
+    made, (warper, generator) = [], map(copy.deepcopy, BODY)
+    monkeypatch.setattr(mouth_windows, "add_clips", lambda *_: made.append("clips"))
+    monkeypatch.setattr(mouth_windows, "add_pictures", lambda *_: None)
+    monkeypatch.setattr(Gatherer, "windows", lambda _: windows)
+    if change == "data":
+        (cache / "manifest.csv").write_text("id,kind,split\nmore,clip,train\n", encoding="utf-8")
+    elif change == "cut":
+        content = (cache / "train_mouths.pt").read_bytes()
+        (cache / "train_mouths.pt").write_bytes(content[: len(content) // 2])
+    elif change != "none":
+        part = generator.mouth if change == "painter" else warper
+        with torch.no_grad():
+            next(part.parameters()).add_(1)
+    told = []
+    for _ in range(2):
+        assert len(mouth.gather(cache, cache, "train", warper, generator, told.append)) == len(windows)
+    assert len(made) == (0 if change in ("none", "painter") else 1)
+    assert any("made anew" in sentence for sentence in told) == bool(made)
 
 
 @pytest.mark.parametrize("critic", [0.0, 0.3])
@@ -148,7 +179,7 @@ def test_a_run_can_begin_with_an_earlier_painter(cache, tmp_path):
     mouth.run(arguments(first, cache))
     best = torch.load(first / "checkpoint.pt", weights_only=True)["best"]
     trainer = mouth.Trainer(
-        mouth.gather(first, cache, "train"), arguments(first, cache, start=[first / "checkpoint.pt"])
+        mouth.gather(cache, cache, "train", *BODY), arguments(first, cache, start=[first / "checkpoint.pt"])
     )
     for name, value in trainer.painter.state_dict().items():
         torch.testing.assert_close(value, best[name])
@@ -196,3 +227,10 @@ def test_footage_of_closed_mouths_is_refused(cache, tmp_path, windows, monkeypat
     monkeypatch.setattr(mouth, "OPEN_FROM", 9.0)
     with pytest.raises(InputError, match="open by more than"):
         mouth.run(arguments(tmp_path / "closed", cache))
+
+
+def test_painter_and_critic_learn_on_any_device(cache, tmp_path, elsewhere):
+    torch.save({"best": MouthPainter(mouth.WIDTH).state_dict()}, tmp_path / "checkpoint.pt")
+    for critic in (0.0, 0.5):
+        mouth.run(arguments(tmp_path / str(critic), cache, critic=critic, start=[tmp_path / "checkpoint.pt"]))
+    assert not list(tmp_path.rglob("*.safetensors"))  # another process writes

@@ -203,3 +203,10 @@ def test_phones_fall_on_their_frames():
     assert [names[phone_class(symbol)] for symbol in ("p", "aɪ", "uː", "")] == [
         "bilabial", "open", "rounded close", "silence"]  # fmt: skip
     assert phone_class("!") == UNKNOWN
+
+
+def test_encoder_and_predictor_learn_on_any_device(data, tmp_path, elsewhere):
+    more = ("--synthetic", 0, "--steps", 3)
+    audio_to_lip.run(arguments(audio_to_lip, data, tmp_path / "encoder", *more))
+    predictor.run(arguments(predictor, data, tmp_path / "predictor", "--steps", 2))
+    assert not list(tmp_path.rglob("*.safetensors"))  # another process writes

@@ -1,9 +1,12 @@
 """What the sync critic learns from: true windows of one moment, false ones far enough away."""
 
+from argparse import ArgumentParser
+
 import numpy as np
 import pytest
 import torch
 from articulate.models_hub.networks.sync_critic import SyncCritic
+from articulate.models_hub.training import sync_critic
 from articulate.models_hub.training.sync_critic import Groups, Lips, shifted, sync_loss, validation
 
 
@@ -22,7 +25,7 @@ def test_windows_are_centred_on_the_same_moment():
 
 
 def test_moments_of_a_clip_lie_apart_and_keep_their_sound():
-    mel, lips = Groups([clip(), clip(90, "b")], (0, 0))(4, 9)
+    mel, lips = Groups([clip(), clip(90, "b")], np.random.default_rng(0))(4, 9)
     assert mel.shape == (36, 20, 64) and lips.shape == (36, 5, 32, 64)
     moments = mel.mean((1, 2))
     torch.testing.assert_close(lips[:, 2, 0, 0] * 255, moments)
@@ -53,3 +56,11 @@ def test_an_untrained_critic_is_near_chance():
     figures = validation(SyncCritic(width=8).eval(), clips)
     assert figures["window_accuracy"] == pytest.approx(0.5, abs=0.15)
     assert 0 <= figures["second_accuracy"] <= 1
+
+
+def test_training_runs_on_any_device(tmp_path, monkeypatch, elsewhere):
+    monkeypatch.setattr(sync_critic, "read_lips", lambda *_: [clip(), clip(90, "b")])
+    parser = ArgumentParser()
+    sync_critic.add_arguments(parser)
+    sync_critic.run(parser.parse_args(["--data", str(tmp_path), "--output", str(tmp_path / "out"), "--steps", "2"]))
+    assert not list(tmp_path.rglob("*.safetensors"))  # another process writes

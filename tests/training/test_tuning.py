@@ -11,7 +11,7 @@ import torch
 from articulate.models_hub.errors import InputError
 from articulate.models_hub.loading import load_network
 from articulate.models_hub.training import loop, tuning
-from articulate.models_hub.training.batches import TuneSampler, reference_frame, split_material
+from articulate.models_hub.training.batches import TuneSampler, Untouched, reference_frame, split_material
 from articulate.models_hub.training.material import Material, Take
 from articulate.models_hub.training.objective import LossWeights, Objective, make_critics
 from articulate.models_hub.training.records import Records, plot_records, read_records
@@ -61,6 +61,16 @@ def test_runs_follow_each_other_in_time(takes):
         assert len(batch.driving) == 6 and batch.run == 5
         values = batch.driving.amax((1, 2, 3))[:5].diff()
         assert (values >= -1e-6).all()
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_a_fit_with_critics_learns_in_either_precision(takes, tmp_path, precision):
+    weights = LossWeights(frame=0.5, difference=0.5, density=1.0, dynamic_pixel=1.0)
+    fit = make_fit(takes, tmp_path, weights, precision=precision, steps=2, hold_back=0.0)
+    assert fit.run().step == 2 and fit.state.skipped == 0
+    assert {value.dtype for value in fit.tuned().parameters()} == {torch.float32}
+    losses = [line["loss"] for line in read_records(tmp_path / "log.jsonl") if "loss" in line]
+    assert len(losses) == 2 and all(np.isfinite(losses))
 
 
 SCRIPT = """
@@ -238,7 +248,7 @@ def test_every_loss_gives_a_finite_term_and_a_gradient(takes):
     made.requires_grad_(True)
     objective = Objective(made, make_critics(weights), weights)
     batch, random = TuneSampler(sound, 0, 6, weights.run)(0)
-    terms = objective(batch, random)
+    terms = objective(Untouched(batch), random)
     assert set(terms) == set(every)
     assert all(value.isfinite() for value in terms.values())
     trained = [value for name, value in made.named_parameters()]

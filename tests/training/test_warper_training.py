@@ -12,9 +12,12 @@ from articulate.models_hub.training import fit
 from articulate.models_hub.training.footage import Footage, PairSampler, augment
 from articulate.models_hub.training.loop import Loop
 from articulate.models_hub.training.warper import (
+    PAINTED,
     WINDOW,
+    closed_pairs,
     critic_step,
     generator_step,
+    look,
     make_trainer,
     start_from_embedded,
     window_corners,
@@ -38,7 +41,7 @@ def footage():
 def test_sources_and_driven_frames_are_of_one_clip(footage):
     sampler = PairSampler(footage, seed=1)
     for _ in range(40):
-        chosen = sampler._indices(neighbours=True)
+        chosen = sampler._indices(True, sampler.random)
         assert len(chosen) == 5
         assert len({index // 12 for index in chosen}) == 1
         assert chosen[2] - chosen[1] == 1  # neighbours, for the difference critic
@@ -46,7 +49,7 @@ def test_sources_and_driven_frames_are_of_one_clip(footage):
 
 def test_most_pairs_open_or_close_the_mouth(footage):
     sampler = PairSampler(footage, seed=2)
-    draws = [sampler._indices(neighbours=False) for _ in range(200)]
+    draws = [sampler._indices(False, sampler.random) for _ in range(200)]
     change = [abs(sampler.opening[a] - sampler.opening[b]) for a, b, *_ in draws]
     assert np.mean(change) > 0.4 * np.ptp(sampler.opening)
 
@@ -98,8 +101,9 @@ def test_a_step_with_critics_learns_and_resumes_exactly(footage, tmp_path):
     batches = [sampler(neighbours=True) for _ in range(2)]
 
     def step(trainer, batch, random):
-        result = generator_step(trainer, batch, random, critics=True, amp=False)
-        return result["terms"] | {"critics": critic_step(trainer, result["judged"])}
+        loop = Loop(tmp_path, trainer.parts())
+        result = generator_step(trainer, batch, random, critics=True, amp=False, loop=loop)
+        return result["terms"] | {"critics": critic_step(trainer, result["judged"], loop)}
 
     before = {name: value.clone() for name, value in first.made.state_dict().items()}
     terms = step(first, batches[0], random)
@@ -112,6 +116,23 @@ def test_a_step_with_critics_learns_and_resumes_exactly(footage, tmp_path):
     again = torch.Generator()
     again.set_state(random.get_state())
     assert step(first, batches[1], random) == pytest.approx(step(second, batches[1], again), rel=1e-4)
+
+
+def test_a_step_with_critics_runs_on_any_device(footage, tmp_path, elsewhere):
+    trainer = make_trainer(elsewhere.device)
+    loop, random = Loop(tmp_path, trainer.parts(), fabric=elsewhere), torch.Generator().manual_seed(0)
+    batch = PairSampler(footage, 0, sources=2, driven=4)(neighbours=True)
+    result = generator_step(trainer, batch, random, critics=True, amp=True, loop=loop)
+    critic_step(trainer, result["judged"], loop)
+    assert all(value.grad.device == elsewhere.device for value in trainer.critics.parameters())
+
+
+def test_looks_at_val_are_the_same_every_time(footage):
+    pairs = closed_pairs(footage)
+    assert [len(pair.driving) for pair in pairs] == [PAINTED, PAINTED]
+    assert torch.equal(pairs[1].source[0] * 255, torch.from_numpy(footage.frames[12]).movedim(-1, 0).float())
+    made = make_trainer().average.network
+    assert look(made, pairs) == look(made, pairs) > 0
 
 
 def test_training_can_start_from_the_embedded_weights():

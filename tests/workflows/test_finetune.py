@@ -104,7 +104,7 @@ def test_weights_are_read():
     [
         (["a", "b", "--preset", "warper"], "learns from one folder"),
         (["a", "--option", "install"], "name one"),
-        (["a", "--preset", "warper", "--devices", "4"], "knows no --devices"),
+        (["a", "--preset", "warper", "--precision", "bf16-mixed"], "knows no --precision"),
         (["{empty}", "--preset", "audio-to-lip"], "manifest.csv"),
     ],
 )

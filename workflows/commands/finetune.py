@@ -220,11 +220,10 @@ def train_preset(arguments: argparse.Namespace) -> int:
     }
     default |= {"generator": "embedded", "warper": "embedded"}
     for name in ("parts", "rank", "frames", "hold_back", "patience", "weight", "generator", "warper", "vgg",
-                 "clip_vision", "portrait", "save_every", "look_every", "devices", "accelerator",
-                 "precision"):  # fmt: skip
+                 "clip_vision", "portrait", "save_every", "look_every", "precision"):  # fmt: skip
         if getattr(arguments, name) != default[name]:
             raise WorkflowError(
-                f"--preset {arguments.preset} trains from scratch on one device and knows no "
+                f"--preset {arguments.preset} trains from scratch and knows no "
                 f"--{name.replace('_', '-')}; leave it out, or name the preset's own options by --option."
             )
     options = ["--data", str(arguments.footage[0]), "--output", str(arguments.output), "--seed", str(arguments.seed)]
@@ -233,6 +232,9 @@ def train_preset(arguments: argparse.Namespace) -> int:
         if getattr(arguments, name) is not None:
             options += [f"--{name}", str(getattr(arguments, name))]
     options += ["--resume"] * arguments.resume
+    for name in ("devices", "accelerator"):
+        if getattr(arguments, name) != default[name]:
+            options += [f"--{name}", getattr(arguments, name)]
     for option in arguments.option:
         name, equals, value = option.partition("=")
         options += [f"--{name.lstrip('-')}"] + ([value] if equals else [])
