@@ -1,6 +1,8 @@
 """What several tests look at: the sample portrait's face, and frames of it in which the mouth opens and closes."""
 
+import contextlib
 import copy
+import itertools
 import os
 import tempfile
 from pathlib import Path
@@ -139,3 +141,38 @@ def personal_files(sample_face, tmp_path_factory):
             made = personal(before, after, references, sizes, 2)
             save_network(made, folder / f"{stage}_{name}.safetensors", {**sizes, "rank": 2})
     return folder
+
+
+@pytest.fixture
+def meta_device(monkeypatch):
+    """A device that is not the CPU, on every machine: torch's meta device, with shapes and types but no numbers.
+
+    What mixes devices fails on it as it would on a GPU. Numbers that are asked of it are made up.
+    """
+    from torch.fx.experimental import _config
+
+    def answer(name, made_up):
+        plain = getattr(torch.Tensor, name)
+
+        def method(self, *rest, **options):
+            answered = made_up(self, *rest, **options) if self.device.type == "meta" else None
+            return plain(self, *rest, **options) if answered is None else answered
+
+        monkeypatch.setattr(torch.Tensor, name, method)
+
+    def to_cpu(tensor, *rest, **options):
+        return torch.zeros_like(tensor, device="cpu") if "cpu" in map(str, (*rest, *options.values())) else None
+
+    class Autocast(torch.autocast):
+        def __new__(cls, device_type, *rest, **options):
+            return contextlib.nullcontext() if device_type == "meta" else super().__new__(cls)
+
+    for name, value in (("item", 1.0), ("__float__", 1.0), ("__int__", 1), ("__bool__", True)):
+        answer(name, lambda *_, value=value: value)
+    edges = itertools.cycle((16, 64))  # of windows: one is where it begins, the next where it ends
+    answer("tolist", lambda tensor: torch.full(tensor.shape, next(edges)).tolist())
+    answer("cpu", lambda tensor: torch.zeros_like(tensor, device="cpu"))
+    answer("to", to_cpu)
+    monkeypatch.setattr(torch, "autocast", Autocast)
+    monkeypatch.setattr(_config, "meta_nonzero_assume_all_nonzero", True, raising=False)
+    return torch.device("meta")

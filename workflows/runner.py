@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from ..models_hub.errors import ArticulateError, WorkflowError
-from ..models_hub.stages.inference import Runtime, using_runtime
+from ..models_hub.stages.inference import runtime_on, using_runtime
 from ..nodes.standin import io
 from ..nodes.standin.execution import Execution, at_node, executing, execution, temp_folder
 from .core_nodes import CORE_NODES
@@ -32,9 +32,6 @@ NO_NETWORK = (
     "A server cannot be asked from this copy: the one of ComfyUI's registry holds no network code. Clone the "
     "repository and run it from there."
 )
-
-PRECISIONS = {"auto": None, "float32": torch.float32, "bfloat16": torch.bfloat16}
-"""Types of the heavy networks' convolutions."""
 
 
 @lru_cache(maxsize=1)
@@ -87,6 +84,7 @@ class Runner:
         targets: list[str] | None = None,
         quiet: bool = True,
         precision: str = "auto",
+        device: str = "auto",
     ) -> RunResult:
         """Check a workflow and execute it.
 
@@ -100,6 +98,7 @@ class Runner:
             quiet: no progress on stderr.
             precision: "float32" computes as ComfyUI does on a CPU, so that frames are equal bit by bit; "auto" uses
                 bfloat16 where the processor has it, which is faster.
+            device: where the networks run, as `runtime_on` takes it.
 
         Raises:
             WorkflowError: the workflow cannot be run as it stands; nothing was executed.
@@ -109,9 +108,7 @@ class Runner:
         if not isinstance(workflow, Workflow):
             workflow = load_workflow(workflow)
         folders = workflow.input_folders(input_dir)
-        if precision not in PRECISIONS:
-            raise WorkflowError(f"The precision {precision!r} is not known; choose one of {', '.join(PRECISIONS)}.")
-        place = Runtime(dtype=PRECISIONS[precision])
+        place = runtime_on(device, precision)
         with executing(Execution(folders, Path(output_dir), quiet)), using_runtime(place), torch.inference_mode():
             workflow = checked(with_settings(workflow, settings or {}, nodes), nodes, targets)
             targets = output_nodes(workflow, nodes) if targets is None else targets

@@ -13,6 +13,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import nn
 
+from ..errors import InputError
 from ..networks.blocks import fold_batch_norms
 
 _ready: WeakKeyDictionary[nn.Module, dict[str, nn.Module]] = WeakKeyDictionary()
@@ -71,6 +72,33 @@ class Runtime:
     def load_small(self, network: nn.Module) -> nn.Module:
         """A network of a few megabytes, as it is, on `device`; its results are exact in any runtime of a device."""
         return network if self.device.type == "cpu" else _moved(network, self.device)
+
+
+PRECISIONS = {"auto": None, "float32": torch.float32, "bfloat16": torch.bfloat16}
+"""Types of the heavy networks' convolutions."""
+
+
+def runtime_on(device: str = "auto", precision: str = "auto") -> Runtime:
+    """The runtime of a script on a device that exists.
+
+    Args:
+        device: "cpu", "cuda", "cuda:1", "mps", ..., or "auto": a CUDA GPU where torch sees one, else the CPU.
+        precision: one of `PRECISIONS`.
+
+    Raises:
+        InputError: the device is not there, or the precision is not known.
+    """
+    if precision not in PRECISIONS:
+        raise InputError(f"The precision {precision!r} is not known; choose one of {', '.join(PRECISIONS)}.")
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise InputError(
+            f"The device {device!r} cannot be used here ({str(error).splitlines()[0]}); choose auto, or cpu."
+        ) from error
+    return Runtime(device, PRECISIONS[precision])
 
 
 def _moved(network: nn.Module, device: torch.device) -> nn.Module:

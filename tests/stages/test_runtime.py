@@ -2,8 +2,23 @@
 
 import pytest
 import torch
+from articulate.models_hub.errors import InputError
 from articulate.models_hub.loading import load_network
-from articulate.models_hub.stages.inference import Placed, Runtime, precision, runtime, use_runtime, using_runtime
+from articulate.models_hub.stages.audio_encoder import encode_speech
+from articulate.models_hub.stages.compose import Compositor
+from articulate.models_hub.stages.density import build_density
+from articulate.models_hub.stages.generator import generate_stream
+from articulate.models_hub.stages.inference import (
+    Placed,
+    Runtime,
+    precision,
+    runtime,
+    runtime_on,
+    use_runtime,
+    using_runtime,
+)
+from articulate.models_hub.stages.landmark_predictor import predict_landmarks
+from articulate.models_hub.stages.warper import warp_stream
 from torch import nn
 
 
@@ -57,8 +72,8 @@ def test_every_stage_asks_the_host_for_its_networks(tmp_path):
     counting, samples = Counting(), Path(articulate.__file__).parent / "samples"
     import articulate.workflows.runner as runner
 
-    original = runner.Runtime
-    runner.Runtime = lambda **_: counting
+    original = runner.runtime_on
+    runner.runtime_on = lambda *_: counting
     try:
         workflow = samples.parent / "workflows" / "api" / "talking_head.json"
         from articulate.workflows.graph import load_workflow
@@ -70,7 +85,31 @@ def test_every_stage_asks_the_host_for_its_networks(tmp_path):
         prompt["4"]["inputs"]["audio"] = prompt["9"]["inputs"]["audio"] = ["20", 0]
         articulate.run(prompt, input_dir=samples, output_dir=tmp_path)
     finally:
-        runner.Runtime = original
+        runner.runtime_on = original
     assert {"FaceFinder", "LandmarkEstimator", "AudioToLip", "LandmarkPredictor"} <= set(counting.small)
     assert {name for name, _ in counting.heavy} == {"MemoryWarper", "FrameGenerator"}
     assert all(size > 2**20 for _, size in counting.heavy)
+
+
+def test_scripts_run_where_they_are_told_to():
+    assert runtime_on("cpu").device == torch.device("cpu")
+    assert runtime_on("cpu", "float32").dtype(torch.device("cpu")) == torch.float32
+    assert runtime_on("auto").device.type == ("cuda" if torch.cuda.is_available() else "cpu")
+    for device in ("abacus", "cuda:99"):
+        with pytest.raises(InputError, match="choose auto, or cpu"):
+            runtime_on(device)
+    with pytest.raises(InputError, match="choose one of auto, float32, bfloat16"):
+        runtime_on("cpu", "float8")
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_every_stage_runs_on_any_device(sample_face, meta_device, dtype):
+    speech = encode_speech(torch.randn(1, 16_000), 16_000)
+    landmarks = predict_landmarks(speech, sample_face)
+    with using_runtime(Runtime(meta_device, dtype)), torch.inference_mode():
+        assert encode_speech(torch.randn(1, 16_000), 16_000).units.shape == speech.units.shape
+        assert predict_landmarks(speech, sample_face).points.shape == landmarks.points.shape
+        chunks = list(generate_stream(warp_stream(sample_face, build_density(landmarks), chunk=16)))
+        assert sum(len(chunk.frames) for chunk in chunks) == 25
+        assert chunks[0].frames.device.type == "cpu"
+        assert sum(map(len, Compositor(sample_face).pieces(chunks[0]))) == 16

@@ -21,6 +21,16 @@ def add_quiet(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quiet", action="store_true", help="no progress on standard error")
 
 
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """The --device and --precision options."""
+    parser.add_argument("--device", default="auto", metavar="NAME",
+                        help="where the networks run: cpu, cuda, cuda:1, ..., or auto, a GPU where there is one "
+                        "(%(default)s)")  # fmt: skip
+    parser.add_argument("--precision", choices=("auto", "float32", "bfloat16"), default="auto",
+                        help="of the networks; float32 gives the frames of ComfyUI on a CPU bit by bit, auto is faster "
+                        "where the processor knows bfloat16 (%(default)s)")  # fmt: skip
+
+
 def print_json(value: Any) -> None:
     """Print a result for other programs."""
     json.dump(value, sys.stdout, indent=2, ensure_ascii=False)

@@ -2,7 +2,7 @@
 
 import argparse
 
-from .common import add_json, add_quiet, file_facts, print_json, settings_of
+from .common import add_device, add_json, add_quiet, file_facts, print_json, settings_of
 
 SUMMARY = "execute a workflow file without ComfyUI, or on a running one"
 EXAMPLES = """examples:
@@ -27,9 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         "then in the current folder")  # fmt: skip
     parser.add_argument("--server", metavar="URL", help="a running ComfyUI that does it: inputs are uploaded, outputs "
                         "fetched; Ctrl-C stops it there")  # fmt: skip
-    parser.add_argument("--precision", choices=("auto", "float32", "bfloat16"), default="auto",
-                        help="of the networks, without --server; float32 gives the frames of ComfyUI on a CPU bit by "
-                        "bit, auto is faster where the processor knows bfloat16 (%(default)s)")  # fmt: skip
+    add_device(parser)
     add_json(parser)
     add_quiet(parser)
 
@@ -45,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
         output_dir=arguments.output_dir,
         input_dir=arguments.input_dir,
         quiet=arguments.quiet,
-        **({} if arguments.server else {"precision": arguments.precision}),
+        **({} if arguments.server else {"precision": arguments.precision, "device": arguments.device}),
     )
     if arguments.json:
         nodes = dict.fromkeys([*result.outputs, *result.files, *result.texts])

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from .common import add_json, add_quiet, file_facts, print_json
+from .common import add_device, add_json, add_quiet, file_facts, print_json
 
 API_FOLDER = Path(__file__).resolve().parent.parent / "api"
 
@@ -19,6 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--mode", choices=("picture", "crop"), help="the full picture (default), or the face alone")
     parser.add_argument("--face-index", type=int, metavar="N", help="which face, counted from 0, the largest first")
     parser.add_argument("--detector", choices=("embedded", "insightface"), help="what finds the face (embedded)")
+    add_device(parser)
     add_json(parser)
     add_quiet(parser)
 
@@ -33,6 +34,7 @@ def render(workflow_file: str, files: dict[str, str], settings: dict[str, Any], 
         arguments: the parsed options of `add_arguments`.
     """
     from ...models_hub.media.files import check_readable, check_writable
+    from ...models_hub.stages.inference import runtime_on, using_runtime
     from ...nodes.standin.execution import Execution, executing
     from ..graph import load_workflow
     from ..runner import Runner
@@ -40,6 +42,7 @@ def render(workflow_file: str, files: dict[str, str], settings: dict[str, Any], 
     for path, kind in files.items():
         check_readable(path, kind)
     output = check_writable(arguments.output, arguments.overwrite)  # before minutes of work, not after
+    runs = {"device": arguments.device, "precision": arguments.precision}
     started = time.perf_counter()
     settings = settings | {
         "LoadImage.image": arguments.portrait,
@@ -50,10 +53,10 @@ def render(workflow_file: str, files: dict[str, str], settings: dict[str, Any], 
     workflow = load_workflow(API_FOLDER / workflow_file)
     compose = workflow.find("ArticulateCompose").id
     given = {place: value for place, value in settings.items() if value is not None}
-    result = Runner().run(workflow, given, input_dir=".", targets=[compose], quiet=arguments.quiet)
+    result = Runner().run(workflow, given, input_dir=".", targets=[compose], quiet=arguments.quiet, **runs)
     video = result.outputs[compose][0]
     rendering = time.perf_counter()
-    with executing(Execution(quiet=arguments.quiet, node_title="Rendering")):
+    with executing(Execution(quiet=arguments.quiet, node_title="Rendering")), using_runtime(runtime_on(**runs)):
         video.save_to(str(output), metadata={"prompt": workflow.prompt})
     rendered = time.perf_counter()
     facts = file_facts(output.resolve())
