@@ -181,6 +181,7 @@ class FrameChunk:
     blend: Tensor  # (n, 1, S, S); 1 = warped source, 0 = painted
     flow: Tensor  # (n, h, w, 2) crop units of the source
     points: Tensor  # (n, 68, 2) driving landmarks
+    lids: Any = None  # Eyelids that are already over `frames`, and still to be laid over the other parts; None: none
 
 
 @dataclass(frozen=True)

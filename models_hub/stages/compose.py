@@ -140,8 +140,13 @@ class Compositor:
         """
         size = chunk.blend.shape[-1]
         region = motion_region(self.face.points, chunk.points, size, self.feather)  # (n, 1, S, S)
-        motion = _enlarge(self._displacement(chunk.flow), size, "bicubic") * region  # (n, 2, S, S)
-        paint = torch.cat([self._coloured(chunk), (1 - chunk.blend) * region], dim=1)  # (n, 4, S, S)
+        motion = _enlarge(self._displacement(chunk.flow), size, "bicubic")  # (n, 2, S, S)
+        paint = torch.cat([self._coloured(chunk), 1 - chunk.blend], dim=1)  # (n, 4, S, S)
+        if chunk.lids is not None:
+            motion = chunk.lids.move(motion, self.face.matrix[:, :2])
+            paint = chunk.lids.over(paint)
+        motion *= region
+        paint[:, 3:] *= region
         if self.side < SMALL * size:  # a small face: made smaller with a filter, or painted pixels would flicker
             paint = F.interpolate(paint, size=(self.side, self.side), mode="bilinear", antialias=True)
         motion, region, paint = (

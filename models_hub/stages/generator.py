@@ -13,6 +13,7 @@ from ..networks.generator import FrameGenerator
 from ..networks.mcnet import MCNetGenerator
 from ..types import FrameChunk, Progress, Stream, Window
 from .colour import hue_range, within_hues
+from .eyelids import eyelids
 from .inference import Runtime, precision, runtime
 from .mcnet import mcnet_generate_stream
 from .personal import for_face
@@ -94,6 +95,8 @@ def generate_stream(
             if progress is not None:
                 progress(chunk.start + count - start, stop - start)
             parts = (frames, painted, blend, chunk.flow, chunk.points)
-            yield FrameChunk(chunk.start, *(part.cpu() for part in parts))
+            frames, *others, points = (part.cpu() for part in parts)
+            lids = eyelids(face.points, points, warped.size)
+            yield FrameChunk(chunk.start, frames if lids is None else lids.over(frames), *others, points, lids)
 
     return Stream(warped.length, warped.fps, face, warped.size, chunks)
