@@ -20,7 +20,7 @@ FORBIDDEN_CALLS = {"exec", "eval", "compile", "__import__", "import_module", "sy
 NEEDED = (
     "__init__.py", "pyproject.toml", "requirements.txt", "LICENSE", "README.md", "web/icon.png",
     "nodes/host.py", "models_hub/cards.toml", "models_hub/weights/warper.safetensors",
-    "models_hub/stages/mel_bank.safetensors",
+    "models_hub/stages/mel_bank.safetensors", "models_hub/stages/head_motion.toml",
     "workflows/talking_head.json", "workflows/talking_head.jpg", "subgraphs/Talking Head.json",
     "locales/ko/nodeDefs.json", "web/docs/ArticulateFace.md",
 )  # fmt: skip

@@ -17,6 +17,7 @@ from ..networks.lip_shape import MOVING, close_mouth, face_frame, from_face, to_
 from ..types import Face, Landmarks, Progress, Speech
 from . import head_motion as motions
 from .inference import Placed
+from .motion_table import motion_table
 
 SILENCE_DB = (-62.0, -54.0)  # below the first the mouth is closed, above the second the network decides
 QUIET_BELOW_SPEECH_DB = (-42.0, -34.0)  # the same, relative to the loudest tenth of the recording
@@ -35,6 +36,7 @@ def predict_landmarks(
     seed: int = 0,
     weights: str = EMBEDDED,
     progress: Progress | None = None,
+    brows: float = 0.0,
 ) -> Landmarks:
     """Landmarks of a face for every frame of a speech.
 
@@ -43,11 +45,13 @@ def predict_landmarks(
         face: the portrait.
         strength: factor of the lips' and jaw's motion away from the closed mouth, 0 to 3.
         smoothing: standard deviation in frames of a Gaussian over time, 0 to 10; 0 is none.
-        blink: True for 15 blinks a minute, False for none, or how many a minute (up to 60).
-        head_motion: amplitude of a slight sway of the whole head, 0 to 5; 1 is about 1.5 degrees.
-        seed: of blinks and head motion.
+        blink: True for as many as people who talk do (about 20 a minute), False for none, or how many a minute (up
+            to 60).
+        head_motion: amplitude of a slight sway of the whole head, 0 to 5; 1 is that of a typical talking person.
+        seed: of blinks, head motion and brows.
         weights: "embedded" or the path of a safetensors file.
         progress: called with (frames done, frames in all).
+        brows: amplitude of the brows' motion, 0 to 5; 1 is that of a typical talking person.
 
     Returns:
         Landmarks with exactly len(speech) frames, all visible. In silence the mouth is closed.
@@ -57,7 +61,8 @@ def predict_landmarks(
         WeightsError: the weights cannot be used.
     """
     limits = {"strength": (strength, 3), "smoothing": (smoothing, 10), "head_motion": (head_motion, 5)}
-    for name, (value, highest) in (limits | {"blink": (float(blink), 60)}).items():
+    limits |= {"blink": (float(blink), 60), "brows": (brows, 5)}
+    for name, (value, highest) in limits.items():
         if not (math.isfinite(value) and 0 <= value <= highest):
             raise InputError(f"{name} is {value!r}; it must lie between 0 and {highest}. Choose a value in that range.")
     if tuple(face.points.shape) != (COUNT, 2) or not face.points.isfinite().all():
@@ -83,8 +88,10 @@ def predict_landmarks(
     moved[:, list(MOVING)] += motion
     moved = from_face(keep_lips_apart(moved), frame)
     if blink:
-        rate = motions.BLINKS_PER_MINUTE if blink is True else float(blink)
+        rate = motion_table().blink.rate if blink is True else float(blink)
         moved = motions.blink(moved, motions.blink_curve(len(speech), speech.fps, rate, seed))
+    if brows:
+        moved = motions.raise_brows(moved, speech.fps, brows, seed)
     if head_motion:
         moved = motions.sway(moved, speech.fps, head_motion, seed)
     if progress is not None:

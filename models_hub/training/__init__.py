@@ -1,7 +1,7 @@
 """Data sets, losses and the fit: of embedded weights from scratch, and of personal ones.
 
-Each embedded network has one training: a module with `add_arguments(parser)` and `run(arguments)`. All of them, and
-the tuning to a person, run in the same loop (loop.py).
+Each embedded network has one training, and so has the table of head motion: a module with `add_arguments(parser)` and
+`run(arguments)`. All but the closed forms, and the tuning to a person, run in the same loop (loop.py).
 """
 
 from types import ModuleType
@@ -17,6 +17,7 @@ COMMANDS = {
     "warper": "the warper, the frame generator and their critics",
     "mouth": "the mouth painter of the frame generator",
     "face_code": "the code that tells whose face personal weights are for",
+    "head_motion": "the statistics of blinks, brows and head motion",
 }
 """What can be trained, in the order in which the embedded weights were made."""
 PRESETS = tuple(name.replace("_", "-") for name in COMMANDS)
@@ -46,6 +47,8 @@ def training_module(name: str) -> ModuleType:
             from . import mouth as module
         case "face_code":
             from . import face_code as module
+        case "head_motion":
+            from . import head_motion as module
         case _:
             raise InputError(f"There is no training {name!r}; there are {', '.join(PRESETS)}.")
     return module

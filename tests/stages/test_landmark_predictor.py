@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 import torch
 from articulate.models_hub.errors import InputError
-from articulate.models_hub.networks.ibug68 import EYES, LIPS
+from articulate.models_hub.networks.ibug68 import LIPS
 from articulate.models_hub.networks.lip_shape import MOVING, face_frame, opening, to_face
-from articulate.models_hub.stages import head_motion
 from articulate.models_hub.stages.audio_encoder import encode_speech
 from articulate.models_hub.stages.landmark_predictor import neutral_points, predict_landmarks
 from articulate.models_hub.types import Face, Speech
@@ -134,35 +133,6 @@ def test_smoothing_calms(speech):
 def test_no_leading_or_lagging_with_frame_rate(speech):
     slow = replace(speech, fps=12.5)
     assert len(predict_landmarks(slow, portrait())) == len(speech)
-
-
-def test_blinks_are_short_and_now_and_then():
-    closed = head_motion.blink_curve(60 * 100, 100.0, 15, seed=0)
-    starts = ((closed[1:] > 0) & (closed[:-1] == 0)).sum().item()
-    assert 9 <= starts <= 30
-    share = (closed > 0).float().mean().item() * 60 / starts
-    assert 0.18 < share < 0.32  # seconds each
-    assert closed.max() > 0.95
-    assert head_motion.blink_curve(1000, 25.0, 0, seed=0).eq(0).all()
-
-
-def test_a_blink_brings_upper_lids_to_lower_ones_and_moves_nothing_else():
-    points = portrait().points.expand(2, -1, -1)
-    moved = head_motion.blink(points, torch.tensor([0.0, 1.0]))
-    assert torch.equal(moved[0], points[0])
-    assert torch.equal(moved[1, [37, 38, 43, 44]], points[1, [41, 40, 47, 46]])
-    others = [point for point in range(68) if point not in EYES]
-    assert torch.equal(moved[:, others], points[:, others])
-
-
-def test_sway_is_slight_smooth_and_rigid():
-    points = portrait().points.expand(500, -1, -1)
-    moved = head_motion.sway(points, 25.0, 1.0, seed=0)
-    assert 0.003 < (moved - points).norm(dim=-1).max() < 0.1
-    assert moved.diff(dim=0).norm(dim=-1).max() < 0.01
-    sizes = (moved[:, 36] - moved[:, 45]).norm(dim=-1) / (points[:, 36] - points[:, 45]).norm(dim=-1)
-    ratios = (moved[:, 8] - moved[:, 27]).norm(dim=-1) / (points[:, 8] - points[:, 27]).norm(dim=-1)
-    torch.testing.assert_close(sizes, ratios)
 
 
 @pytest.mark.parametrize(

@@ -123,11 +123,12 @@ def test_a_preset_is_the_training_of_that_name(monkeypatch, tmp_path):
         assert module.__name__.endswith(f".{name}")
         monkeypatch.setattr(module, "run", seen.append)
         given = ["--preset", preset, "--option", "install", "--seed", "3"]
-        given += ["--steps", "7", "--resume"] if name != "face_code" else []  # a closed form, without steps
+        closed = name in ("face_code", "head_motion")  # closed forms, without steps
+        given += [] if closed else ["--steps", "7", "--resume"]
         assert main(["finetune", str(tmp_path), "-o", str(tmp_path / "out"), *given]) == 0
         [options] = seen
         assert (options.data, options.output, options.seed) == (tmp_path, tmp_path / "out", 3)
-        assert options.install and (name == "face_code" or (options.steps, options.resume) == (7, True))
+        assert options.install and (closed or (options.steps, options.resume) == (7, True))
 
 
 def test_a_cancelled_tuning_says_how_it_goes_on(footage_file, tmp_path, capsys, monkeypatch):

@@ -19,8 +19,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--strength", type=float, metavar="X", help="how far the mouth moves; 1 is natural")
     parser.add_argument("--smoothing", type=float, metavar="FRAMES", help="smooth the motion over so many frames")
     parser.add_argument("--no-blink", action="store_true", help="keep the eyes open")
-    parser.add_argument("--head-motion", type=float, metavar="X", help="how much the head sways; 0 keeps it still")
-    parser.add_argument("--seed", type=int, metavar="N", help="decides blinks and head motion")
+    parser.add_argument("--head-motion", type=float, metavar="X", help="how much the head moves; 0 keeps it still")
+    parser.add_argument("--brows", type=float, metavar="X", help="how much the brows move; 0 keeps them still")
+    parser.add_argument("--seed", type=int, metavar="N", help="decides blinks and the motion of head and brows")
     parser.add_argument("--fps", type=float, metavar="X", help="frames a second (25)")
 
 
@@ -36,6 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
             "ArticulateLandmarkPredictor.smoothing": arguments.smoothing,
             "ArticulateLandmarkPredictor.blink": 0.0 if arguments.no_blink else None,
             "ArticulateLandmarkPredictor.head_motion": arguments.head_motion,
+            "ArticulateLandmarkPredictor.brows": arguments.brows,
             "ArticulateLandmarkPredictor.seed": arguments.seed,
         },
         arguments,
