@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from articulate.models_hub.networks.density import cell_centres
+from articulate.models_hub.evaluation.blinks import eye_parts
 from articulate.models_hub.networks.ibug68 import MIRROR
 from articulate.models_hub.stages.compose import Compositor
 from articulate.models_hub.stages.density import build_density
@@ -29,15 +29,9 @@ def frames_of(face, shares, chunk=None):
     return generate_stream(warp_stream(face, build_density(landmarks), chunk=chunk))
 
 
-def irises(face, size=256):
-    """(S, S) bool: within a third of the eye's height of the middle between the lids."""
-    centres = cell_centres(size)
-    grid = torch.stack(torch.meshgrid(centres, centres, indexing="xy"), dim=-1)
-    inside = torch.zeros(size, size, dtype=torch.bool)
-    for _, upper, lower, _ in EYES:
-        top, bottom = face.points[list(upper)].mean(0), face.points[list(lower)].mean(0)
-        inside |= (grid - (top + bottom) / 2).norm(dim=-1) < (top - bottom).norm() / 3
-    return inside
+def irises(face):
+    """(256, 256) bool: within a third of the eye's height of the middle between the lids."""
+    return eye_parts(face.points, 256)[0]
 
 
 def test_lids_follow_landmarks_beyond_their_noise(sample_face):
