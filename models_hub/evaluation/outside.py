@@ -45,7 +45,7 @@ def evaluate_outside(
     known = {row["file"] for row in read_pictures(Path(data), split)}
     paths = [path for path in paths if path.name in known]
     paths = paths[:: max(1, len(paths) // MOST_PICTURES)][:MOST_PICTURES]
-    speech = _voice(Path(data), split)
+    speech = voice(Path(data), split)
     figures: list[float] = []
     worst: Tensor | None = None
     for done, path in enumerate(paths, 1):
@@ -101,7 +101,8 @@ def outside_psnr(face: Face, landmarks: Landmarks) -> tuple[float, Tensor]:
     return -10 * float(torch.tensor(squares / max(1, count)).clamp(min=1e-10).log10()), first
 
 
-def _voice(data: Path, split: str) -> Speech:
+def voice(data: Path, split: str) -> Speech:
+    """The first second of a confirmed clip of that split; an InputError if there is none."""
     for row in read_manifest(data):
         if row.get("kind") == "clip" and row["split"] == split and row["audio"] == "yes" and row["sync"] == "ok":
             waveform, rate = read_audio(data / "clips" / f"{row['id']}.flac")

@@ -15,7 +15,7 @@ EXAMPLES = """examples:
 
 DIR holds manifest.csv, clips/, pictures/ and pictures.csv. Contact sheets are written to --output."""
 
-PARTS = ("faces", "speech", "reenactment", "appearance", "talking", "outside", "sync")
+PARTS = ("faces", "speech", "reenactment", "appearance", "talking", "outside", "native", "sync")
 OPTIONAL = ("critics", "fine_tune")  # the latter takes minutes for each person: only when they are named
 
 REQUIRED = {
@@ -126,6 +126,10 @@ def _measure(part: str, people: tuple[str, ...] = ()) -> Callable[..., dict[str,
             from ...models_hub.evaluation.talking import evaluate_talking
 
             return lambda data, split, _output, progress: evaluate_talking(data, split, progress)
+        case "native":
+            from ...models_hub.evaluation.native import evaluate_native
+
+            return lambda data, split, _output, progress: evaluate_native(data, split, progress)
         case "reenactment":
             from ...models_hub.evaluation.reenactment import evaluate_reenactment
 
