@@ -17,7 +17,7 @@ from ..stages.landmark_predictor import predict_landmarks
 from ..stages.warper import warp_stream
 from ..types import Face, Landmarks, Progress
 from .appearance import LAPLACIAN
-from .intervals import geometric_mean, interval
+from .intervals import each, geometric_mean, interval
 from .outside import read_pictures, voice
 
 LARGE = 1024  # pixels of the shorter side
@@ -57,7 +57,7 @@ def evaluate_native(data: Path, split: str, progress: Progress | None = None) ->
     table = np.array(ratios)[:, None]
     return {
         "native_sharpness": geometric_mean(table),
-        "native_sharpness_interval": interval([str(index) for index in range(len(ratios))], table, geometric_mean),
+        "native_sharpness_interval": interval(each(ratios), table, geometric_mean),
         "native_sharpness_lowest": min(ratios),
         "native_pictures": len(ratios),
     }
