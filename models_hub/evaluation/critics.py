@@ -16,12 +16,13 @@ from ..training.footage import SIZE, mouth_opening, read_clip, read_manifest
 from ..training.render import render
 from ..training.warper import CELL, WINDOW
 from ..types import Progress
+from .intervals import interval
 
 PAIRS = 3  # neighbouring frames of each clip that are made
 
 
 @torch.no_grad()
-def evaluate_critics(data: Path, split: str, progress: Progress | None = None) -> dict[str, float]:
+def evaluate_critics(data: Path, split: str, progress: Progress | None = None) -> dict[str, float | list[float]]:
     """Measure the frame critic and the difference critic.
 
     Args:
@@ -31,13 +32,14 @@ def evaluate_critics(data: Path, split: str, progress: Progress | None = None) -
 
     Returns:
         `frame_critic_told_apart`: share of windows whose real picture scores above the made one;
-        `difference_critic_told_apart`: the same for changes between neighbouring frames; and the number of clips.
+        `difference_critic_told_apart`: the same for changes between neighbouring frames; both with a 95 % interval
+        over people, `_interval`; and the number of windows.
     """
     networks = {stage: load_network(stage) for stage in ("warper", "generator")}
     frame, difference = load_network("frame_critic"), load_network("difference_critic")
     rows = [row for row in read_manifest(data) if row["kind"] == "clip" and row["split"] == split]
-    single: list[bool] = []
-    change: list[bool] = []
+    single: list[tuple[str, bool]] = []
+    change: list[tuple[str, bool]] = []
     for done, row in enumerate(rows):
         frames, points, valid = read_clip(data, row["id"])
         source = int(mouth_opening(points).argmin())
@@ -56,14 +58,15 @@ def evaluate_critics(data: Path, split: str, progress: Progress | None = None) -
         windows = (rendered.cut(real), rendered.made)
         density = 8 * rendered.cut(density_maps(marks, SIZE, 2.0))
         scores = [frame.judge(window, density)[0].mean((1, 2, 3)) for window in windows]
-        single += (scores[0] > scores[1]).tolist()
+        single += [(row["person"], right) for right in (scores[0] > scores[1]).tolist()]
         step = density[1::2] - density[::2]
         scores = [difference.judge(window[::2], window[1::2], step)[0].mean((1, 2, 3)) for window in windows]
-        change += (scores[0] > scores[1]).tolist()
+        change += [(row["person"], right) for right in (scores[0] > scores[1]).tolist()]
         if progress is not None:
             progress(done + 1, len(rows))
-    return {
-        "frame_critic_told_apart": float(np.mean(single)),
-        "difference_critic_told_apart": float(np.mean(change)),
-        "critic_windows": len(single),
-    }
+    result: dict[str, float | list[float]] = {}
+    for name, judgements in (("frame", single), ("difference", change)):
+        people, values = [person for person, _ in judgements], [[right] for _, right in judgements]
+        result[f"{name}_critic_told_apart"] = float(np.mean(values))
+        result[f"{name}_critic_told_apart_interval"] = interval(people, values)
+    return result | {"critic_windows": len(single)}

@@ -31,6 +31,11 @@ def interval(
     return [float(value) for value in np.quantile(drawn, (0.025, 0.975))]
 
 
+def each(rows: Sequence[object]) -> list[str]:
+    """A name for every row: for an `interval` over pictures, in which everybody appears once."""
+    return [str(index) for index in range(len(rows))]
+
+
 def by_person(people: Sequence[str], rows: Sequence[Sequence[float]]) -> np.ndarray:
     """Means of everybody's rows (N, numbers), so that each person counts the same: (people, numbers)."""
     table, names = np.asarray(rows, dtype=np.float64), np.asarray(people)

@@ -18,6 +18,7 @@ from ..stages.region import face_mask
 from ..stages.warper import warp_stream
 from ..training.footage import read_manifest
 from ..types import Face, Landmarks, Progress, Speech
+from .intervals import each, interval
 
 SECONDS = 1.0
 MOST_PICTURES = 16
@@ -25,7 +26,7 @@ MOST_PICTURES = 16
 
 def evaluate_outside(
     data: Path, split: str, output: Path | None = None, progress: Progress | None = None
-) -> dict[str, float]:
+) -> dict[str, float | list[float]]:
     """Make whole pictures speak for a second, read the files back, and compare what lies outside of the face mask.
 
     Args:
@@ -36,7 +37,8 @@ def evaluate_outside(
 
     Returns:
         `outside_psnr`: PSNR in dB over all pixels outside and all frames of a video, 8 bit RGB against the photo,
-        mean over pictures; beside it the lowest one and the number of pictures (those where a face was found).
+        mean over pictures with a 95 % interval over them, `_interval`; beside it the lowest one and the number of
+        pictures (those where a face was found).
 
     Raises:
         InputError: no picture or no voice of that split can be used.
@@ -45,7 +47,7 @@ def evaluate_outside(
     known = {row["file"] for row in read_pictures(Path(data), split)}
     paths = [path for path in paths if path.name in known]
     paths = paths[:: max(1, len(paths) // MOST_PICTURES)][:MOST_PICTURES]
-    speech = _voice(Path(data), split)
+    speech = voice(Path(data), split)
     figures: list[float] = []
     worst: Tensor | None = None
     for done, path in enumerate(paths, 1):
@@ -67,6 +69,7 @@ def evaluate_outside(
         write_picture(output / "outside_worst.png", worst, overwrite=True)
     return {
         "outside_psnr": sum(figures) / len(figures),
+        "outside_psnr_interval": interval(each(figures), [[figure] for figure in figures]),
         "outside_psnr_lowest": min(figures),
         "outside_pictures": len(figures),
     }
@@ -101,7 +104,8 @@ def outside_psnr(face: Face, landmarks: Landmarks) -> tuple[float, Tensor]:
     return -10 * float(torch.tensor(squares / max(1, count)).clamp(min=1e-10).log10()), first
 
 
-def _voice(data: Path, split: str) -> Speech:
+def voice(data: Path, split: str) -> Speech:
+    """The first second of a confirmed clip of that split; an InputError if there is none."""
     for row in read_manifest(data):
         if row.get("kind") == "clip" and row["split"] == split and row["audio"] == "yes" and row["sync"] == "ok":
             waveform, rate = read_audio(data / "clips" / f"{row['id']}.flac")

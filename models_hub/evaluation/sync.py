@@ -12,6 +12,7 @@ from ..loading import EMBEDDED, load_network
 from ..training.material import WIDEST_LAG, measure_lag
 from ..training.sync_critic import Lips, read_lips
 from ..types import Progress
+from .intervals import interval
 
 SHIFT = 5  # frames by which the false sound of a pair is off
 SECOND = 25
@@ -29,7 +30,7 @@ def scores(critic: torch.nn.Module, clip: Lips) -> torch.Tensor:
 
 def evaluate_sync(
     data: Path, split: str, progress: Progress | None = None, weights: str = EMBEDDED
-) -> dict[str, float]:
+) -> dict[str, float | list[float]]:
     """Measure the sync critic.
 
     Args:
@@ -41,31 +42,35 @@ def evaluate_sync(
     Returns:
         `sync_offset_within_one`: share of clips whose best lag, of 31, is at most a frame off;
         `sync_shift_accuracy`: how often the clip's own sound scores above itself 5 frames earlier and later; both also
-        for windows of one second, `_second`; and the number of clips.
+        for windows of one second, `_second`; all with a 95 % interval over people, `_interval`; the number of clips.
     """
     critic = load_network("sync_critic", weights)
     clips = read_lips(data, split)
-    near, right, near_second, right_second = [], [], [], []
+    # By figure: whose each judgement is, and whether it is right.
+    names = ("sync_offset_within_one", "sync_shift_accuracy")
+    judged: dict[str, list[tuple[str, bool]]] = {f"{name}{span}": [] for span in ("", "_second") for name in names}
     for done, clip in enumerate(clips):
         lag, _ = measure_lag(critic, [(clip.crops, clip.mel)])
-        near.append(abs(lag) <= 1)
+        judged["sync_offset_within_one"].append((clip.person, abs(lag) <= 1))
         table = scores(critic, clip)
         lines = {shift: torch.diagonal(table, shift) for shift in range(-WIDEST_LAG, WIDEST_LAG + 1)}
-        right += [bool(lines[0].mean() > lines[shift].mean()) for shift in (-SHIFT, SHIFT)]
+        own = lines[0].mean()
+        judged["sync_shift_accuracy"] += [(clip.person, bool(own > lines[shift].mean())) for shift in (-SHIFT, SHIFT)]
         for start in range(WIDEST_LAG, len(table) - WIDEST_LAG - SECOND, 5):
             rows = torch.arange(start, start + SECOND)
             means = {shift: float(table[rows, rows + shift].mean()) for shift in lines}
-            near_second.append(abs(max(means, key=means.get)) <= 1)
-            right_second += [means[0] > means[shift] for shift in (-SHIFT, SHIFT)]
+            judged["sync_offset_within_one_second"].append((clip.person, abs(max(means, key=means.get)) <= 1))
+            judged["sync_shift_accuracy_second"] += [
+                (clip.person, means[0] > means[shift]) for shift in (-SHIFT, SHIFT)
+            ]
         if progress is not None:
             progress(done + 1, len(clips))
-    return {
-        "sync_offset_within_one": float(np.mean(near)),
-        "sync_shift_accuracy": float(np.mean(right)),
-        "sync_offset_within_one_second": float(np.mean(near_second)),
-        "sync_shift_accuracy_second": float(np.mean(right_second)),
-        "sync_clips": len(clips),
-    }
+    result: dict[str, float | list[float]] = {}
+    for name, judgements in judged.items():
+        people, values = [person for person, _ in judgements], [[right] for _, right in judgements]
+        result[name] = float(np.mean(values))
+        result[f"{name}_interval"] = interval(people, values)
+    return result | {"sync_clips": len(clips)}
 
 
 def sync_windows(data: Path, split: str, weights: str = EMBEDDED) -> dict[float, tuple[float, float, int]]:

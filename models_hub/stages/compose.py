@@ -1,8 +1,9 @@
 """Compose: the moving face back into the full picture, at the picture's own resolution.
 
 The network works on 256 pixels, but it answers with a flow and a blend, and both can be resampled to
-any size. So the photo itself is moved, one resampling and no detour over the crop: skin stays as sharp
-as it was. Only what the flow cannot explain, mostly the inside of the mouth, is painted from the network.
+any size. So the photo itself is moved, one resampling and no detour over the crop, from a copy of twice its size
+(see resampling.py): skin stays about as sharp as it was. Only what the flow cannot explain, mostly the inside of
+the mouth, is painted from the network.
 Towards the edge of the region the motion fades to none, instead of mixing two displaced pictures:
 there is no seam and no ghost, and outside the region every pixel is the photo's, bit by bit.
 """
@@ -20,13 +21,17 @@ from ..errors import InputError
 from ..networks.density import cell_centres
 from ..types import Face, FrameChunk, Stream
 from .colour import colour_offset
-from .region import DEFAULT_FEATHER, Box, motion_region, onto_picture, picture_box
+from .region import DEFAULT_FEATHER, Box, motion_region, onto_picture, picture_box, smooth_step
+from .resampling import MOST_PIXELS, doubled
 
 Mode = Literal["picture", "crop"]
 MODES = ("picture", "crop")
 PIECE_BYTES = 48 * 2**20  # frames are handed on in pieces of about this size
 SMALL = 0.6  # of the network's size; a crop with fewer pixels in the picture asks for a filter
 INVISIBLE = 1 / 1024  # a share of painted pixels below this is not worth painting
+HAZE = (0.04, 0.15)
+"""Shares of painted pixels between which painting sets in. The network leaves a few percent everywhere on the skin: no
+colour that anybody sees, but at the picture's own resolution a veil over its texture."""
 
 
 def compose_frames(
@@ -117,15 +122,17 @@ class Compositor:
         self.tile = picture_box(face)
         if self.tile.empty:
             raise InputError("The crop of this face lies outside its picture; find the face again in this picture.")
-        self.source = np.ascontiguousarray(self.base[self.tile.slices].numpy())  # (h, w, 3), what is moved
-        height, width = self.source.shape[:2]
-        self.places = np.stack(np.meshgrid(np.arange(width), np.arange(height)), axis=-1).astype(np.float32)
+        height, width = self.tile.bottom - self.tile.top, self.tile.right - self.tile.left
+        self.scale = 2 if height * width <= MOST_PIXELS else 1  # of what is moved, against the picture
+        self.source = self._movable(self.base)
+        places = np.stack(np.meshgrid(np.arange(width), np.arange(height)), axis=-1)
+        self.places = self.scale * places.astype(np.float32)
         self.side = max(8, round(2 * float(torch.linalg.det(face.matrix[:, :2].double()).abs().sqrt())))
         # Reused for every frame: fresh memory of this size costs more than the arithmetic on it.
         self.buffers = {
             "motion": np.empty(self.places.size, np.float32),
             "region": np.empty(height * width, np.float32),
-            "moved": np.empty(self.source.size, self.source.dtype),
+            "moved": np.empty(3 * height * width, self.source.dtype),
         }
 
     def pieces(self, chunk: FrameChunk, beneath: Iterator[Tensor] | None = None) -> Iterator[Tensor]:
@@ -141,11 +148,13 @@ class Compositor:
         size = chunk.blend.shape[-1]
         region = motion_region(self.face.points, chunk.points, size, self.feather)  # (n, 1, S, S)
         motion = _enlarge(self._displacement(chunk.flow), size, "bicubic")  # (n, 2, S, S)
-        paint = torch.cat([self._coloured(chunk), 1 - chunk.blend], dim=1)  # (n, 4, S, S)
+        share = 1 - chunk.blend
+        share = share * smooth_step((share - HAZE[0]) / (HAZE[1] - HAZE[0]))
+        paint = torch.cat([self._coloured(chunk), share], dim=1)  # (n, 4, S, S)
         if chunk.lids is not None:
             motion = chunk.lids.move(motion, self.face.matrix[:, :2])
             paint = chunk.lids.over(paint)
-        motion *= region
+        motion *= self.scale * region
         paint[:, 3:] *= region
         if self.side < SMALL * size:  # a small face: made smaller with a filter, or painted pixels would flicker
             paint = F.interpolate(paint, size=(self.side, self.side), mode="bilinear", antialias=True)
@@ -160,9 +169,14 @@ class Compositor:
                 source = self.source
                 if beneath is not None:
                     frame.copy_(self._beneath(next(beneath, None)))
-                    source = np.ascontiguousarray(frame[self.tile.slices].numpy())
+                    source = self._movable(frame)
                 self._paste(frame.numpy(), source, motion[i], region[i, ..., 0], paint[i])
             yield frames
+
+    def _movable(self, picture: Tensor) -> np.ndarray:
+        """The part of a picture (H, W, 3) in `tile`, (h, w, 3) times `scale`."""
+        part = np.ascontiguousarray(picture[self.tile.slices].numpy())
+        return doubled(part) if self.scale == 2 else part
 
     def _beneath(self, frame: Tensor | None) -> Tensor:
         if frame is None or frame.shape[:2] != self.base.shape[:2]:
@@ -195,8 +209,8 @@ class Compositor:
 
         Args:
             frame: (H, W, 3), the copy.
-            source: (h, w, 3), what is moved: the part of the picture in `tile`.
-            motion: (S, S, 2), displacement x and y in pixels, already faded.
+            source: what is moved, see `_movable`.
+            motion: (S, S, 2), displacement x and y in pixels of `source`, already faded.
             region: (S, S), see `motion_region`.
             paint: (S', S', 4), painted colours and their share.
         """

@@ -42,4 +42,6 @@ def test_real_windows_are_sharper_and_equal_scores_tell_nothing(data, monkeypatc
     assert figures["frame_critic_told_apart"] > 0.5 and figures["difference_critic_told_apart"] == 0
     monkeypatch.setattr(critics, "load_network", real)
     figures = critics.evaluate_critics(data, "val")
-    assert all(0 <= figures[f"{name}_critic_told_apart"] <= 1 for name in ("frame", "difference"))
+    for name in ("frame_critic_told_apart", "difference_critic_told_apart"):
+        assert 0 <= figures[name] <= 1
+        assert figures[f"{name}_interval"] == [figures[name]] * 2  # of one person

@@ -53,6 +53,8 @@ def test_its_own_landmarks_are_right(data):
     assert figures["landmark_error_eye_distance"] < 0.03
     assert figures["mouth_opening_error"] < 0.03
     assert (figures["pictures"], figures["clips"]) == (1, 1)
+    assert figures["face_found_interval"] == [1, 1]  # one person tells nothing of others
+    assert figures["landmark_error_eye_distance_interval"] == [figures["landmark_error_eye_distance"]] * 2
 
 
 def test_moved_truth_is_measured_as_moved(data):

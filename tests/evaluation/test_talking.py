@@ -45,6 +45,9 @@ def test_a_portrait_speaks_and_is_silent(data):
     assert figures["silence_opening"] < 0.05
     assert figures["still_psnr"] > 45
     assert figures["talking_sync_within_one"] in (0.0, 1.0)
+    assert figures["talking_sync_within_one_interval"] == [figures["talking_sync_within_one"]] * 2  # of one person
+    assert figures["whispered_correlation_interval"] == pytest.approx([figures["whispered_correlation"]] * 2)
+    assert 0 <= figures["hiss_opening"] < 0.5
 
 
 def test_the_portrait_is_the_frame_with_the_most_closed_mouth(data, moving_face):
