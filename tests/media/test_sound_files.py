@@ -1,3 +1,7 @@
+import subprocess
+import sys
+import wave
+
 import av
 import pytest
 import torch
@@ -42,6 +46,22 @@ def test_usual_formats_are_read(tmp_path, container, codec):
     assert back.shape[0] == 1
     assert back.shape[1] / rate == pytest.approx(2.0, abs=0.1)
     assert back.abs().max() == pytest.approx(0.5, abs=0.1)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 7, 8, 9, 16])
+def test_any_number_of_channels_is_read(tmp_path, channels):
+    # In a Python of its own: what goes wrong here ends the process.
+    path = tmp_path / "x.wav"
+    values = (torch.arange(channels * 500).reshape(500, channels) - 4000).short()
+    with wave.open(str(path), "wb") as file:
+        file.setparams((channels, 2, RATE, 0, "NONE", ""))
+        file.writeframes(values.numpy().tobytes())
+    seen = (
+        "import sys, torch; from articulate.models_hub.media import read_audio; "
+        "torch.save(read_audio(sys.argv[1])[0], sys.argv[2])"
+    )
+    subprocess.run([sys.executable, "-c", seen, path, tmp_path / "x.pt"], check=True)
+    assert torch.equal(torch.load(tmp_path / "x.pt"), values.T / 2**15)
 
 
 def test_the_sound_of_a_video_has_its_exact_length(tmp_path):
