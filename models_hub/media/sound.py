@@ -43,6 +43,10 @@ def decode_audio(file: IO[bytes], name: str) -> tuple[Tensor, int]:
             if not container.streams.audio:
                 raise MediaError(f"{name} has no sound in it; choose a recording, or a video with a sound track.")
             stream = container.streams.audio[0]
+            if stream.codec_context is None:
+                raise MediaError(
+                    f"{name} has sound of a kind that is not known here, or is damaged; export it again, as FLAC."
+                )
             rate = stream.codec_context.sample_rate
             resampler = av.AudioResampler(format="flt")
             for packet in container.demux(stream):

@@ -82,6 +82,15 @@ def _cut(path):
     path.write_bytes(path.read_bytes()[:30])
 
 
+def _unknown_kind(path):
+    with wave.open(str(path), "wb") as file:
+        file.setparams((1, 2, RATE, 0, "NONE", ""))
+        file.writeframes(bytes(8000))
+    content = bytearray(path.read_bytes())
+    content[20:22] = b"\x77\x77"  # of what kind the samples are
+    path.write_bytes(content)
+
+
 @pytest.mark.parametrize(
     "make, said",
     [
@@ -91,6 +100,7 @@ def _cut(path):
         (lambda path: path.write_bytes(b"RIFF" + bytes(100)), "damaged"),
         (lambda path: path.write_text("hello"), "not a sound file"),
         (_silent_video, "no sound in it"),
+        (_unknown_kind, "of a kind that is not known"),
         (_cut, "damaged|without a single sample"),
     ],
 )
