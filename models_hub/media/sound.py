@@ -43,14 +43,18 @@ def decode_audio(file: IO[bytes], name: str) -> tuple[Tensor, int]:
             if not container.streams.audio:
                 raise MediaError(f"{name} has no sound in it; choose a recording, or a video with a sound track.")
             stream = container.streams.audio[0]
+            if stream.codec_context is None:
+                raise MediaError(
+                    f"{name} has sound of a kind that is not known here, or is damaged; export it again, as FLAC."
+                )
             rate = stream.codec_context.sample_rate
-            resampler = av.AudioResampler(format="fltp")
+            resampler = av.AudioResampler(format="flt")
             for packet in container.demux(stream):
                 if packet.pts is not None and packet.duration:
                     end = max(end, round((packet.pts + packet.duration) * packet.time_base * rate))
                 for frame in packet.decode():
-                    pieces += [part.to_ndarray() for part in resampler.resample(frame)]
-            pieces += [part.to_ndarray() for part in resampler.resample(None)]
+                    pieces += [_samples(part) for part in resampler.resample(frame)]
+            pieces += [_samples(part) for part in resampler.resample(None)]
     except (av.FFmpegError, ValueError, EOFError) as error:
         # A recording whose last packets are lost still speaks; one that gives nothing does not.
         if not pieces:
@@ -65,6 +69,14 @@ def decode_audio(file: IO[bytes], name: str) -> tuple[Tensor, int]:
     if 0 < values.shape[1] - end < _LONGEST_CODEC_FRAME:
         values = values[:, :end]
     return torch.from_numpy(np.ascontiguousarray(values)), rate
+
+
+def _samples(frame: Any) -> np.ndarray:
+    """The samples of a packed ("flt") frame, (C, S).
+
+    Not of a planar one: PyAV looks for its channels past the frame's own eight, which ends Python.
+    """
+    return frame.to_ndarray().reshape(-1, frame.layout.nb_channels).T
 
 
 def _reason(error: Exception) -> Any:

@@ -36,10 +36,13 @@ class VideoReader:
             stream = self._stream(container)
             self.has_audio = bool(container.streams.audio)
             self.fps = Fraction(stream.average_rate or stream.guessed_rate or 0)
-            self.frame_count = _count(container, stream)
+            self.frame_count = stream.frames
             first = next(self._decoded(container, stream), None)
         if first is None or not self.fps:
             raise MediaError(f"No frame of {self.name} can be decoded; it is damaged or cut short. Export it again.")
+        if not self.frame_count:
+            self.frame_count = self._counted()
+        self._coded_size = (first.width, first.height)
         turned = first.rotation % 180 == 90
         self.size = (first.height, first.width) if turned else (first.width, first.height)
 
@@ -62,7 +65,7 @@ class VideoReader:
                     break
                 if number < start:
                     continue
-                held.append(_rgb(frame))
+                held.append(_rgb(frame, *self._coded_size))
                 if len(held) == chunk:
                     yield _batch(held)
                     held = []
@@ -99,8 +102,26 @@ class VideoReader:
         if not container.streams.video:
             raise MediaError(f"{self.name} has no picture track; choose a video file.")
         stream = container.streams.video[0]
+        if stream.codec_context is None:
+            raise MediaError(
+                f"{self.name} has pictures of a kind that is not known here, or is damaged; export it again, as H.264."
+            )
         stream.thread_type = "AUTO"
         return stream
+
+    def _counted(self) -> int:
+        """Number of packets that hold a frame, where the file does not state it."""
+        import av
+
+        count = 0
+        # In an opening of its own: a damaged file cannot always be wound back.
+        with self._open() as container:
+            try:
+                for packet in container.demux(self._stream(container)):
+                    count += bool(packet.size)
+            except (av.FFmpegError, ValueError):
+                pass  # the frames up to there are shown
+        return count
 
     def _decoded(self, container: Any, stream: Any) -> Iterator[Any]:
         import av
@@ -125,20 +146,8 @@ class VideoReader:
 _BT709, _BT601, _LIMITED, _FULL = 1, (5, 6), 1, 2  # as numbered by FFmpeg
 
 
-def _count(container: Any, stream: Any) -> int:
-    import av
-
-    if stream.frames:
-        return stream.frames
-    try:
-        count = sum(1 for packet in container.demux(stream) if packet.size)
-    except av.FFmpegError:
-        count = 0
-    container.seek(0)
-    return count
-
-
-def _rgb(frame: Any) -> np.ndarray:
+def _rgb(frame: Any, width: int, height: int) -> np.ndarray:
+    """A frame upright, (H, W, 3) uint8. One of another size, as in a recording that changes it, is scaled."""
     # Through 4:4:4, because the direct conversion rounds down and repeats chroma instead of interpolating it.
     # Matrix and range are said outright: older versions of PyAV do not take them from the frame.
     matrix = frame.colorspace if frame.colorspace in (_BT709, *_BT601) else _BT601[0]
@@ -146,11 +155,11 @@ def _rgb(frame: Any) -> np.ndarray:
     turn = frame.rotation
     if "420" in frame.format.name:
         frame = frame.reformat(
-            format="yuv444p", interpolation="BICUBIC", src_color_range=levels, dst_color_range=levels
+            width, height, "yuv444p", interpolation="BICUBIC", src_color_range=levels, dst_color_range=levels
         )
         frame.colorspace, frame.color_range = matrix, levels
     colours = {"src_colorspace": matrix, "dst_colorspace": matrix, "src_color_range": levels, "dst_color_range": _FULL}
-    values = frame.reformat(format="rgb24", **colours).to_ndarray()
+    values = frame.reformat(width, height, "rgb24", **colours).to_ndarray()
     return np.ascontiguousarray(np.rot90(values, turn // 90)) if turn else values
 
 

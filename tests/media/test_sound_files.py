@@ -1,3 +1,7 @@
+import subprocess
+import sys
+import wave
+
 import av
 import pytest
 import torch
@@ -44,6 +48,22 @@ def test_usual_formats_are_read(tmp_path, container, codec):
     assert back.abs().max() == pytest.approx(0.5, abs=0.1)
 
 
+@pytest.mark.parametrize("channels", [1, 2, 7, 8, 9, 16])
+def test_any_number_of_channels_is_read(tmp_path, channels):
+    # In a Python of its own: what goes wrong here ends the process.
+    path = tmp_path / "x.wav"
+    values = (torch.arange(channels * 500).reshape(500, channels) - 4000).short()
+    with wave.open(str(path), "wb") as file:
+        file.setparams((channels, 2, RATE, 0, "NONE", ""))
+        file.writeframes(values.numpy().tobytes())
+    seen = (
+        "import sys, torch; from articulate.models_hub.media import read_audio; "
+        "torch.save(read_audio(sys.argv[1])[0], sys.argv[2])"
+    )
+    subprocess.run([sys.executable, "-c", seen, path, tmp_path / "x.pt"], check=True)
+    assert torch.equal(torch.load(tmp_path / "x.pt"), values.T / 2**15)
+
+
 def test_the_sound_of_a_video_has_its_exact_length(tmp_path):
     path = tmp_path / "x.mp4"
     waveform = tone(20001)
@@ -62,6 +82,15 @@ def _cut(path):
     path.write_bytes(path.read_bytes()[:30])
 
 
+def _unknown_kind(path):
+    with wave.open(str(path), "wb") as file:
+        file.setparams((1, 2, RATE, 0, "NONE", ""))
+        file.writeframes(bytes(8000))
+    content = bytearray(path.read_bytes())
+    content[20:22] = b"\x77\x77"  # of what kind the samples are
+    path.write_bytes(content)
+
+
 @pytest.mark.parametrize(
     "make, said",
     [
@@ -71,6 +100,7 @@ def _cut(path):
         (lambda path: path.write_bytes(b"RIFF" + bytes(100)), "damaged"),
         (lambda path: path.write_text("hello"), "not a sound file"),
         (_silent_video, "no sound in it"),
+        (_unknown_kind, "of a kind that is not known"),
         (_cut, "damaged|without a single sample"),
     ],
 )

@@ -170,6 +170,47 @@ def test_a_rotated_recording_is_shown_upright(tmp_path):
     assert shown[:, 20:].mean() > 0.9 and shown[:, :12].mean() < 0.1  # the top went to the right
 
 
+def joined(path, *sizes, format="matroska", frames=10):
+    """A file of one picture track made of recordings of these (width, height), as cameras that switch make it."""
+    with av.open(str(path), "w", format=format) as container:
+        stream, done = None, 0
+        for width, height in sizes:
+            encoder = av.CodecContext.create("mpeg4", "w")
+            encoder.width, encoder.height, encoder.pix_fmt, encoder.framerate = width, height, "yuv420p", Fraction(25)
+            encoder.time_base = Fraction(1, 25)
+            if stream is None:
+                stream = container.add_stream("mpeg4", rate=25)
+                stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+            shown = av.VideoFrame.from_ndarray(torch.full((height, width, 3), 90, dtype=torch.uint8).numpy())
+            packets = [packet for _ in range(frames) for packet in encoder.encode(shown)] + list(encoder.encode(None))
+            for packet in packets:
+                packet.pts = packet.dts = done
+                packet.time_base, packet.stream = Fraction(1, 25), stream
+                container.mux(packet)
+                done += 1
+
+
+def test_frames_that_change_their_size_come_in_the_first_one(tmp_path):
+    joined(tmp_path / "x.avi", (64, 48), (32, 32), format="avi")
+    reader = VideoReader(tmp_path / "x.avi")
+    frames = torch.cat(list(reader.frames()))
+    assert frames.shape == (20, 48, 64, 3) and reader.size == (64, 48)
+    assert torch.allclose(frames, torch.tensor(90 / 255), atol=0.02)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.3, 0.5, 0.9])
+@pytest.mark.parametrize("kind", ["matroska", "avi", "mpegts", "mp4"])
+def test_a_cut_file_gives_frames_or_a_sentence(tmp_path, kind, share):
+    path = tmp_path / "x"
+    joined(path, (64, 48), format=kind, frames=60)
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
+    try:
+        reader = VideoReader(path)
+        assert 0 < sum(map(len, reader.frames())) <= 60
+    except MediaError as error:
+        assert str(path) in str(error)
+
+
 def _cut(path):
     write_video(path, chunks(30), 25)
     path.write_bytes(path.read_bytes()[:600])
