@@ -194,7 +194,9 @@ class Stream:
         face: the source face.
         size: pixels along each side of a frame.
         chunks: `chunks(start, stop)` yields WarpChunk or FrameChunk objects in order. It may be
-            called again and gives the same frames; nothing is kept between the calls.
+            called again, also by several threads at once, and gives the same frames.
+        chunk: frames that are best made at once.
+        device: where they are made; None leaves it to the runtime in use.
     """
 
     length: int
@@ -202,6 +204,8 @@ class Stream:
     face: Face
     size: int
     chunks: Callable[[int, int], Iterator[Any]]
+    chunk: int = 8
+    device: str | None = None
 
     def __len__(self) -> int:
         return self.length

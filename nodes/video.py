@@ -4,8 +4,10 @@ import math
 import os
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import partial
 from typing import IO, Any
 
 import torch
@@ -61,8 +63,11 @@ class StreamedVideo(VideoInput):
     below: Any = None
     maker: str | None = None
 
-    def frames(self, dtype: torch.dtype = torch.float32) -> Iterator[Tensor]:
-        """The frames in order, (n, H, W, 3): float32 in 0..1, or uint8 for encoders."""
+    def frames(self, dtype: torch.dtype = torch.float32, alone: bool = True) -> Iterator[Tensor]:
+        """The frames in order, (n, H, W, 3): float32 in 0..1, or uint8 for encoders.
+
+        Some are made ahead by other threads. `alone` says that nobody runs networks meanwhile, see `worker_count`.
+        """
         with torch.inference_mode():
             yield from compose_frames(
                 self.stream,
@@ -73,6 +78,7 @@ class StreamedVideo(VideoInput):
                 self._stop(),
                 dtype,
                 None if self.below is None else _from_frame(self.below, self.first),
+                alone,
             )
 
     def _stop(self) -> int:
@@ -106,10 +112,11 @@ class StreamedVideo(VideoInput):
         progress = host_progress(count, shown_on=self.maker)
         images = torch.empty(count, height, width, 3, device=intermediate_device())
         done = 0
-        for frames in self.frames():
-            images[done : done + len(frames)] = frames
-            done += len(frames)
-            progress(done, count, frames[-1])
+        with closing(self.frames()) as chunks:  # also where a run is cancelled
+            for frames in chunks:
+                images[done : done + len(frames)] = frames
+                done += len(frames)
+                progress(done, count, frames[-1])
         return VideoComponents(images=images, frame_rate=self.get_frame_rate(), audio=_audio(self.sound))
 
     @explains_missing_packages
@@ -136,10 +143,11 @@ class StreamedVideo(VideoInput):
 
         def frames() -> Iterator[Tensor]:
             done = 0
-            for chunk in self.frames(torch.uint8):
-                done += len(chunk)
-                report(done, count, chunk[-1].float() / 255)  # also the place where a run is cancelled
-                yield chunk
+            with closing(self.frames(torch.uint8)) as chunks:
+                for chunk in chunks:
+                    done += len(chunk)
+                    report(done, count, chunk[-1].float() / 255)  # also the place where a run is cancelled
+                    yield chunk
 
         write_video(path, frames(), self.get_frame_rate(), self.sound, crf=crf, metadata=metadata, overwrite=True)
 
@@ -182,7 +190,7 @@ def _from_frame(video: Any, first: int) -> Iterator[Tensor]:
     """The frames of a VIDEO from number `first` on; its last one if there are fewer."""
     if isinstance(video, StreamedVideo):
         last = len(video.stream) if video.last is None else video.last
-        yield from replace(video, first=min(video.first + first, last - 1)).frames()
+        yield from replace(video, first=min(video.first + first, last - 1)).frames(alone=False)
         return
     done, chunk = 0, None
     for chunk in open_video(video).frames():
@@ -234,7 +242,8 @@ def open_video(video: Any, fps: float = 25.0) -> OpenVideo:
         MediaError: its file cannot be read.
     """
     if isinstance(video, StreamedVideo):
-        return OpenVideo(video.get_frame_rate(), video.get_frame_count(), video.frames, lambda: _audio(video.sound))
+        frames = partial(video.frames, alone=False)  # who reads them may run networks on them
+        return OpenVideo(video.get_frame_rate(), video.get_frame_count(), frames, lambda: _audio(video.sound))
     if isinstance(video, Tensor) and video.ndim == 4 and len(video):
         rate = Fraction(fps).limit_denominator(100_000)
         return OpenVideo(rate, len(video), lambda: (chunk.cpu() for chunk in video.split(8)), lambda: None)

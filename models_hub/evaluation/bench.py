@@ -4,10 +4,13 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import wave
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -30,23 +33,23 @@ COUNTED_FRAMES = 8
 
 
 class Stopwatch:
-    """Wall time by stage. A stage that runs inside another is not counted twice."""
+    """Time by stage, in all threads together. A stage that runs inside another is not counted twice."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
-        self._running: list[str] = []
-        self._since = time.perf_counter()
+        self._adding = threading.Lock()
+        self._own = threading.local()  # what runs in each thread, and since when
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
         """Count the time inside the block for this stage."""
-        self._switch()
-        self._running.append(name)
+        running = self._switch()
+        running.append(name)
         try:
             yield
         finally:
             self._switch()
-            self._running.pop()
+            running.pop()
 
     def each(self, name: str, items: Iterable[T]) -> Iterator[T]:
         """The same items; making them counts for this stage, using them does not."""
@@ -59,12 +62,15 @@ class Stopwatch:
                     return
             yield item
 
-    def _switch(self) -> None:
-        now = time.perf_counter()
-        if self._running:
-            name = self._running[-1]
-            self.seconds[name] = self.seconds.get(name, 0.0) + now - self._since
-        self._since = now
+    def _switch(self) -> list[str]:
+        """Count the time since the last call for the stage that runs in this thread; all that run, innermost last."""
+        own, now = self._own.__dict__, time.perf_counter()
+        running = own.setdefault("running", [])
+        if running:
+            with self._adding:
+                self.seconds[running[-1]] = self.seconds.get(running[-1], 0.0) + now - own["since"]
+        own["since"] = now
+        return running
 
 
 def bench(
@@ -81,9 +87,12 @@ def bench(
 
     Returns:
         `runs`: for each thread count `seconds_per_second` (seconds of compute for a second of video, all stages from
-        reading the files to the finished mp4), `cpu_seconds_per_second` and `shares` by stage; `first_run_seconds`;
-        `start_seconds` (see the function); `gflop_per_frame` of flow, memory and generation as they run for this
-        video (a multiplication and an addition are two); `frames`, `video_seconds`, `width`, `height`.
+        reading the files to the finished mp4), `cpu_seconds_per_second`, `shares` by stage and `waiting`.
+        Stages overlap: a share is one of the time that all threads together were at work, in turn on a processor or
+        not; `waiting` is the part of the run's own time in which the encoder had no frame to encode.
+        `first_run_seconds`; `start_seconds` (see the function); `gflop_per_frame` of flow, memory and generation as
+        they run for this video (a multiplication and an addition are two); `frames`, `video_seconds`, `width`,
+        `height`.
 
     Raises:
         ArticulateError: a file or the face in it cannot be used.
@@ -98,13 +107,14 @@ def bench(
         for done, count in enumerate(counts, 2):
             torch.set_num_threads(count)
             measured = _talk(portrait, speech)
-            total = sum(measured["seconds"].values())
+            working = sum(measured["stages"].values())
             runs.append(
                 {
                     "threads": count,
-                    "seconds_per_second": total / measured["video_seconds"],
+                    "seconds_per_second": measured["seconds"] / measured["video_seconds"],
                     "cpu_seconds_per_second": measured["cpu_seconds"] / measured["video_seconds"],
-                    "shares": {stage: seconds / total for stage, seconds in measured["seconds"].items()},
+                    "shares": {stage: seconds / working for stage, seconds in measured["stages"].items()},
+                    "waiting": measured["waiting"] / measured["seconds"],
                 }
             )
             _report(progress, done, len(counts) + 1)
@@ -113,7 +123,7 @@ def bench(
     facts = {key: first[key] for key in ("frames", "video_seconds", "width", "height")}
     facts["gflop_per_frame"] = gflop_per_frame(first["stream"])
     started = start_seconds(portrait)
-    return facts | {"first_run_seconds": sum(first["seconds"].values()), "start_seconds": started, "runs": runs}
+    return facts | {"first_run_seconds": first["seconds"], "start_seconds": started, "runs": runs}
 
 
 def start_seconds(portrait: str | os.PathLike) -> float:
@@ -135,7 +145,7 @@ def _report(progress: Progress | None, done: int, in_all: int) -> None:
 
 
 def _talk(portrait: str | os.PathLike, speech: str | os.PathLike) -> dict[str, Any]:
-    watch, cpu = Stopwatch(), time.process_time()
+    watch, start, cpu = Stopwatch(), time.perf_counter(), time.process_time()
     with watch.stage("reading"):
         picture, audio = read_picture(portrait), read_audio(speech)
     with watch.stage("face"):
@@ -147,11 +157,15 @@ def _talk(portrait: str | os.PathLike, speech: str | os.PathLike) -> dict[str, A
     with watch.stage("density maps"):
         density = build_density(landmarks)
     stream = generate_stream(_timed(watch, "warper", warp_stream(face, density)))
-    frames = compose_frames(_timed(watch, "generator", stream))
+    frames = compose_frames(_timed(watch, "generator", stream), watched=partial(watch.each, "compose"))
     with tempfile.TemporaryDirectory() as folder, watch.stage("encoding"):
-        write_video(Path(folder) / "talking.mp4", watch.each("compose", frames), landmarks.fps, audio)
+        write_video(Path(folder) / "talking.mp4", watch.each("waiting", frames), landmarks.fps, audio)
+    seconds = time.perf_counter() - start
+    waiting = watch.seconds.pop("waiting")
     return {
-        "seconds": watch.seconds,
+        "seconds": seconds,
+        "stages": watch.seconds,
+        "waiting": waiting,
         "cpu_seconds": time.process_time() - cpu,
         "stream": stream,
         "frames": frame_count(audio[0].shape[1], audio[1], landmarks.fps),
@@ -165,7 +179,7 @@ def _timed(watch: Stopwatch, name: str, stream: Stream) -> Stream:
     def chunks(start: int, stop: int) -> Iterator[Any]:
         return watch.each(name, stream.chunks(start, stop))
 
-    return Stream(stream.length, stream.fps, stream.face, stream.size, chunks)
+    return replace(stream, chunks=chunks)
 
 
 def gflop_per_frame(stream: Stream) -> float:

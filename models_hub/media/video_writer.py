@@ -2,13 +2,15 @@
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import nullcontext
 from fractions import Fraction
 from typing import IO, Any
 
 from torch import Tensor
 
 from ..errors import MediaError
+from ..threads import one_thread
 from ..types import Progress
 from .colour import even_sized, planes_420
 from .files import written_whole
@@ -39,7 +41,8 @@ def write_video(
 ) -> int:
     """Write H.264 (yuv420p, BT.709) and AAC, interleaved, with the index at the front of the file.
 
-    One chunk of frames is held at a time. Sizes that are odd get their last row or column repeated.
+    One chunk of frames is held at a time; where frames are made on demand, they are told when no more are wanted.
+    Sizes that are odd get their last row or column repeated.
 
     Args:
         path: the .mp4 file, or an open binary file (in memory, the index comes last).
@@ -60,15 +63,18 @@ def write_video(
     Raises:
         MediaError: the path cannot be written, or there is not one frame.
     """
-    if hasattr(path, "write"):
-        return _encode(path, frames, fps, audio, crf, length, progress, metadata or {})
-    with written_whole(path, overwrite) as file:
-        return _encode(file, frames, fps, audio, crf, length, progress, metadata or {})
+    chunks = iter(frames)
+    try:
+        with nullcontext(path) if hasattr(path, "write") else written_whole(path, overwrite) as file, one_thread():
+            return _encode(file, chunks, fps, audio, crf, length, progress, metadata or {})
+    finally:
+        if hasattr(chunks, "close"):  # a generator, which may have threads at work
+            chunks.close()
 
 
 def _encode(
     file: IO[bytes],
-    frames: Iterable[Tensor],
+    chunks: Iterator[Tensor],
     fps: float | Fraction,
     audio: tuple[Tensor, int] | None,
     crf: float | None,
@@ -79,7 +85,6 @@ def _encode(
     import av
 
     rate = Fraction(fps).limit_denominator(100_000)
-    chunks = iter(frames)
     first = next(chunks, None)
     if first is None or not len(first):
         raise MediaError("There is not one frame to write, so no video was made; give a longer sound or more frames.")

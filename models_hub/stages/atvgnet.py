@@ -14,6 +14,7 @@ from ..loading import load_network
 from ..networks.atvgnet import EXAGGERATION, WINDOW, ATVGnetFrames, ATVGnetLandmarks
 from ..networks.density import cell_centres
 from ..types import Face, FrameChunk, Landmarks, Progress, Stream, frame_count
+from .ahead import Once
 from .audio import SAMPLE_RATE, mono_16k
 from .crop import cut_crop, to_crop, to_pixels
 from .inference import Runtime, runtime
@@ -177,26 +178,31 @@ def landmark_frames(
     to_aligned = to_crop(to_pixels(landmarks.points, face.matrix), aligned.matrix)
     centres = cell_centres(64)
     still = torch.stack(torch.meshgrid(centres, centres, indexing="xy"), dim=-1)
-    encoded = []
+
+    def encode() -> tuple[Tensor, ...]:
+        run = runtime() if device is None else Runtime(device)
+        with torch.inference_mode():
+            neutral = space.expand(space.project(FACTOR * space.neutral))[None]
+            crop = aligned.crop.to(run.device) * 2 - 1
+            return placed(network, run).encode(crop, neutral.to(run.device))
+
+    encoded = Once(encode)
 
     def chunks(start: int, stop: int) -> Iterator[FrameChunk]:
         run = runtime() if device is None else Runtime(device)
-        place = run.device
+        place, source = run.device, encoded()
         for first in range(start, stop, CHUNK):
             last = min(first + CHUNK, stop)
             with torch.inference_mode():
                 generator = placed(network, run)
-                if not encoded:
-                    neutral = space.expand(space.project(FACTOR * space.neutral))[None]
-                    encoded.append(generator.encode(aligned.crop.to(place) * 2 - 1, neutral.to(place)))
                 shapes = standardised(landmarks.points[first:last], space, face)
-                frames, attention, colour, _ = generator.frames(encoded[0], shapes.to(place))
+                frames, attention, colour, _ = generator.frames(source, shapes.to(place))
             if progress is not None:
                 progress(last - start, stop - start)
             parts = ((frames + 1) / 2, (colour + 1) / 2, 1 - attention, still.expand(last - first, -1, -1, -1))
             yield FrameChunk(first, *(part.cpu() for part in parts), to_aligned[first:last])
 
-    return Stream(len(landmarks), landmarks.fps, aligned, SIZE, chunks)
+    return Stream(len(landmarks), landmarks.fps, aligned, SIZE, chunks, CHUNK, device)
 
 
 def _network(stage: str, weights: str, kind: type) -> torch.nn.Module:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from ..errors import InputError
 from ..loading import EMBEDDED, load_network
 from ..networks.audio_to_lip import MARGIN, STEP
+from ..threads import one_thread
 from ..types import DEFAULT_FPS, Progress, Speech, frame_count
 from .audio import FLOOR, frame_loudness, log_mel, mono_16k, recording_gain_db
 from .inference import Placed
@@ -16,6 +17,7 @@ BLOCK = 500  # units computed at once: 20 seconds
 NATIVE_FPS = 25.0
 
 
+@one_thread()
 def encode_speech(
     waveform: Tensor,
     sample_rate: int,

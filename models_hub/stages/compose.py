@@ -9,7 +9,8 @@ there is no seam and no ghost, and outside the region every pixel is the photo's
 """
 
 import math
-from collections.abc import Iterable, Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from typing import Literal
 
 import numpy as np
@@ -20,7 +21,9 @@ from torch.nn import functional as F
 from ..errors import InputError
 from ..networks.density import cell_centres
 from ..types import Face, FrameChunk, Stream
+from .ahead import made_ahead, worker_count
 from .colour import colour_offset
+from .inference import runtime
 from .region import DEFAULT_FEATHER, Box, motion_region, onto_picture, picture_box, smooth_step
 from .resampling import MOST_PIXELS, doubled
 
@@ -43,8 +46,13 @@ def compose_frames(
     stop: int | None = None,
     dtype: torch.dtype = torch.float32,
     below: Iterable[Tensor] | None = None,
+    alone: bool = True,
+    watched: Callable[[Iterator[Tensor]], Iterator[Tensor]] | None = None,
 ) -> Iterator[Tensor]:
     """Finished frames, a few at a time; the same frames whatever the stream's chunks are.
+
+    Some are made ahead by other threads while those before are used (see `made_ahead`). Close this generator to
+    stop them early.
 
     Args:
         stream: of FrameChunk objects (ART_FRAMES).
@@ -55,7 +63,9 @@ def compose_frames(
         dtype: torch.float32 in 0..1, or torch.uint8 in 0..255 for encoders (less memory, faster).
         below: the frames of another video of this picture, from frame `start` on, in chunks (n, H, W, 3) in 0..1 of
             any length: the face is moved in them instead of in the picture, so that several faces of a picture can
-            speak. When they end, the last one stays. Used in mode "picture".
+            speak. When they end, the last one stays. Used in mode "picture". Only one thread makes frames ahead then.
+        alone: whether nobody else runs networks meanwhile (see `worker_count`).
+        watched: given the frames of a chunk and to give them back, in the thread that makes them; for measuring.
 
     Yields:
         (n, H, W, 3) on the device of the picture.
@@ -67,11 +77,18 @@ def compose_frames(
     stop = len(stream) if stop is None else min(stop, len(stream))
     compositor = Compositor(stream.face, feather, colour_match, dtype) if mode == "picture" else None
     beneath = None if below is None else _one_by_one(below)
-    for chunk in stream.chunks(start, stop):
-        if compositor is None:
-            yield _quantise(chunk.frames.permute(0, 2, 3, 1).contiguous(), dtype)
-        else:
-            yield from compositor.pieces(chunk, beneath)
+
+    def part(first: int) -> Iterator[Tensor]:
+        for chunk in stream.chunks(first, min(first + stream.chunk, stop)):
+            if compositor is None:
+                yield _quantise(chunk.frames.permute(0, 2, 3, 1).contiguous(), dtype)
+            else:
+                yield from compositor.pieces(chunk, beneath)
+
+    workers = worker_count(runtime().device if stream.device is None else torch.device(stream.device), alone)
+    parts = (part(first) for first in range(start, stop, stream.chunk))
+    parts = parts if watched is None else map(watched, parts)
+    yield from made_ahead(parts, workers if beneath is None else min(workers, 1))
 
 
 def _one_by_one(chunks: Iterable[Tensor]) -> Iterator[Tensor]:
@@ -100,7 +117,7 @@ def _quantise(frames: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 class Compositor:
-    """All that does not change from frame to frame, and the pasting of one frame.
+    """All that does not change from frame to frame, and the pasting of one frame; several threads may use it.
 
     Frames are pasted on the CPU by OpenCV: its resampling takes a quarter of torch's time, and the
     encoder wants the frames there anyway.
@@ -128,12 +145,8 @@ class Compositor:
         places = np.stack(np.meshgrid(np.arange(width), np.arange(height)), axis=-1)
         self.places = self.scale * places.astype(np.float32)
         self.side = max(8, round(2 * float(torch.linalg.det(face.matrix[:, :2].double()).abs().sqrt())))
-        # Reused for every frame: fresh memory of this size costs more than the arithmetic on it.
-        self.buffers = {
-            "motion": np.empty(self.places.size, np.float32),
-            "region": np.empty(height * width, np.float32),
-            "moved": np.empty(3 * height * width, self.source.dtype),
-        }
+        # Of each thread, reused for every frame: fresh memory of this size costs more than the arithmetic on it.
+        self.buffers = threading.local()
 
     def pieces(self, chunk: FrameChunk, beneath: Iterator[Tensor] | None = None) -> Iterator[Tensor]:
         """The frames of a chunk in the full picture, as few at a time as memory asks for.
@@ -219,12 +232,12 @@ class Compositor:
         box = self._box_around(region > 0).cut_to(self.tile)
         if box.empty:
             return
-        places = onto_picture(motion, self.face.matrix, box, out=self._buffer("motion", box, 2))
+        places = onto_picture(motion, self.face.matrix, box, out=self._buffer("motion", box, np.float32, 2))
         places += self.places[box.within(self.tile).slices]
-        moved = self._buffer("moved", box, 3)
+        moved = self._buffer("moved", box, source.dtype, 3)
         cv2.remap(source, places, None, cv2.INTER_CUBIC, dst=moved, borderMode=cv2.BORDER_REPLICATE)
         self._lay_over(moved, box, paint)
-        touched = onto_picture(region, self.face.matrix, box, out=self._buffer("region", box)) > 0
+        touched = onto_picture(region, self.face.matrix, box, out=self._buffer("region", box, np.float32)) > 0
         frame[box.slices] = cv2.copyTo(moved, touched.view(np.uint8), np.ascontiguousarray(frame[box.slices]))
 
     def _lay_over(self, moved: np.ndarray, box: Box, paint: np.ndarray) -> None:
@@ -240,10 +253,13 @@ class Compositor:
         photo = lit if self.dtype == torch.float32 else lit.float().mul_(1 / 255)
         lit.copy_(_quantise(torch.lerp(photo, colours[..., :3], colours[..., 3:]), self.dtype))
 
-    def _buffer(self, name: str, box: Box, channels: int | None = None) -> np.ndarray:
-        """Memory for one value of each pixel in a box, (h, w) or (h, w, channels)."""
+    def _buffer(self, name: str, box: Box, dtype: np.dtype | type, channels: int | None = None) -> np.ndarray:
+        """Memory of this thread for one value of each pixel in a box, (h, w) or (h, w, channels)."""
+        own = self.buffers.__dict__
+        if name not in own:
+            own[name] = np.empty(self.places.size // 2 * (channels or 1), dtype)
         shape = (box.bottom - box.top, box.right - box.left, *(() if channels is None else (channels,)))
-        return self.buffers[name][: math.prod(shape)].reshape(shape)
+        return own[name][: math.prod(shape)].reshape(shape)
 
     def _box_around(self, cells: np.ndarray) -> Box:
         """The pixels that a set of cells (S, S) of the crop reaches; empty if there are none."""

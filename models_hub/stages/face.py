@@ -14,6 +14,7 @@ from torch import Tensor
 from ..errors import FaceNotFoundError, InputError
 from ..loading import load_network
 from ..networks.ibug68 import COUNT, MIRROR
+from ..threads import one_thread
 from ..types import Face
 from .crop import Box, box_matrix, crop_matrix, cut_crop, to_crop, to_pixels
 from .face_detection import SMALLEST_FACE, FoundFace, detect, find_faces, insightface_faces
@@ -119,6 +120,7 @@ def landmarks_in_box(picture: Tensor, box: Box) -> Tensor:
     return _steady_landmarks(picture, crop_matrix(first))
 
 
+@one_thread()
 def locate_face(
     picture: Tensor,
     detector: str = "embedded",

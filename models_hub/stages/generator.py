@@ -12,6 +12,7 @@ from ..networks.blocks import warp
 from ..networks.generator import FrameGenerator
 from ..networks.mcnet import MCNetGenerator
 from ..types import FrameChunk, Progress, Stream, Window
+from .ahead import Once
 from .colour import hue_range, within_hues
 from .eyelids import eyelids
 from .inference import Runtime, precision, runtime
@@ -64,13 +65,15 @@ def generate_stream(
         raise InputError(f"{weights} holds a {type(network).__name__}, not the generator; choose generator weights.")
     face = warped.face
     network = for_face(network, face)
+    hue_bounds = Once(lambda: hue_range(face.crop, face.points))
+    shades = Once(lambda: network.light(face.crop, face.points[None]))
 
     def chunks(start: int, stop: int) -> Iterator[FrameChunk]:
         run = runtime() if device is None else Runtime(device)
         place = run.device
         crop, source_points = face.crop.to(place), face.points.to(place)
-        hues = tuple(bound.to(place) for bound in hue_range(face.crop, face.points))
-        colours = network.light(face.crop, face.points[None])
+        hues = tuple(bound.to(place) for bound in hue_bounds())
+        colours = shades()
         colours = None if colours is None else colours.to(place)
         for chunk in warped.chunks(start, stop):
             count = len(chunk.points)
@@ -99,4 +102,4 @@ def generate_stream(
             lids = eyelids(face.points, points, warped.size)
             yield FrameChunk(chunk.start, frames if lids is None else lids.over(frames), *others, points, lids)
 
-    return Stream(warped.length, warped.fps, face, warped.size, chunks)
+    return Stream(warped.length, warped.fps, face, warped.size, chunks, warped.chunk, device)

@@ -5,6 +5,7 @@ management of its own puts another in its place with `use_runtime`.
 """
 
 import copy
+import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
@@ -17,14 +18,16 @@ from ..errors import InputError
 from ..networks.blocks import fold_batch_norms
 
 _ready: WeakKeyDictionary[nn.Module, dict[str, nn.Module]] = WeakKeyDictionary()
+_preparing = threading.Lock()
 
 
 def ready(network: nn.Module, device: torch.device) -> nn.Module:
     """A copy of an eval network on `device` with folded batch norms in channels-last layout, made once."""
-    copies = _ready.setdefault(network, {})
-    if str(device) not in copies:
-        copies[str(device)] = folded(network).to(device)
-    return copies[str(device)]
+    with _preparing:
+        copies = _ready.setdefault(network, {})
+        if str(device) not in copies:
+            copies[str(device)] = folded(network).to(device)
+        return copies[str(device)]
 
 
 def folded(network: nn.Module) -> nn.Module:
@@ -102,11 +105,12 @@ def runtime_on(device: str = "auto", precision: str = "auto") -> Runtime:
 
 
 def _moved(network: nn.Module, device: torch.device) -> nn.Module:
-    copies = _ready.setdefault(network, {})
     key = f"as it is, {device}"
-    if key not in copies:
-        copies[key] = copy.deepcopy(network).to(device)
-    return copies[key]
+    with _preparing:
+        copies = _ready.setdefault(network, {})
+        if key not in copies:
+            copies[key] = copy.deepcopy(network).to(device)
+        return copies[key]
 
 
 _current = Runtime()

@@ -14,6 +14,7 @@ from ..errors import InputError
 from ..loading import EMBEDDED, load_network
 from ..networks.ibug68 import COUNT
 from ..networks.lip_shape import MOVING, close_mouth, face_frame, from_face, to_face
+from ..threads import one_thread
 from ..types import Face, Landmarks, Progress, Speech
 from . import head_motion as motions
 from .inference import Placed
@@ -26,6 +27,7 @@ HOLD_SECONDS = 0.12  # lips part before the sound and close after it
 _INNER_PAIRS = ((61, 67), (62, 66), (63, 65))
 
 
+@one_thread()
 def predict_landmarks(
     speech: Speech,
     face: Face,

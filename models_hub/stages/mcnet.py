@@ -1,5 +1,6 @@
 """The published MCNet: keypoints of a driving video, warping and painting (seed 01, section 8)."""
 
+import threading
 from collections.abc import Iterator
 from weakref import WeakKeyDictionary
 
@@ -14,6 +15,7 @@ from ..networks.density import cell_centres
 from ..networks.mcnet import EncodedPicture, MCNetGenerator, MCNetWarper
 from ..networks.mcnet_memory import PIECE
 from ..types import Face, FrameChunk, MotionKeypoints, Progress, Stream, WarpChunk, Window
+from .ahead import Once
 from .inference import Runtime, runtime
 
 SIZE = 256
@@ -22,6 +24,7 @@ SIZE = 256
 FRAME_BYTES = 200 * 2**20
 
 _quick: WeakKeyDictionary[nn.Module, dict[torch.dtype, nn.Module]] = WeakKeyDictionary()
+_placing = threading.Lock()
 
 
 def placed(network: nn.Module, run: Runtime, dtype: torch.dtype = torch.float32) -> nn.Module:
@@ -32,11 +35,12 @@ def placed(network: nn.Module, run: Runtime, dtype: torch.dtype = torch.float32)
     """
     if run.device.type != "cpu":
         return run.load(network, FRAME_BYTES)
-    forms = _quick.setdefault(network, {})
-    if dtype not in forms:
-        forms[dtype] = accelerated(network, dtype, map_anew)
-        map_anew(network)
-    return forms[dtype]
+    with _placing:
+        forms = _quick.setdefault(network, {})
+        if dtype not in forms:
+            forms[dtype] = accelerated(network, dtype, map_anew)
+            map_anew(network)
+        return forms[dtype]
 
 
 def source_picture(face: Face) -> Tensor:
@@ -110,19 +114,23 @@ def mcnet_warp_stream(
               for part in (kind.values, kind.jacobians)]  # fmt: skip
     if not all(finite):
         raise InputError("The keypoints hold values that are not finite; find them again in another driving video.")
-    image, encoded = source_picture(face), []
+    image = source_picture(face)
+
+    def encode() -> EncodedPicture:
+        run = runtime() if device is None else Runtime(device)
+        with torch.inference_mode():
+            return placed(network, run, dtype).encode(image.to(run.device))
+
+    encoded, step = Once(encode), chunk or 1
 
     def chunks(start: int, stop: int) -> Iterator[WarpChunk]:
         run = runtime() if device is None else Runtime(device)
-        place, step = run.device, chunk or 1
+        place, picture = run.device, encoded()
         source = keypoints.source.to(place)
         for first in range(start, stop, step):
             last = min(first + step, stop)
             warper = placed(network, run, dtype)
             with torch.inference_mode():
-                if not encoded:
-                    encoded.append(warper.encode(image.to(place)))
-                picture: EncodedPicture = encoded[0]
                 flow, occlusion = warper.flow(picture, source, keypoints.driving.part(first, last).to(place))
                 features = warper.compensate(picture, flow, occlusion, source, piece)
                 flow = in_crop_units(flow)
@@ -130,7 +138,7 @@ def mcnet_warp_stream(
                 points = carried_points(thumbnail, face.points.to(place))
             yield WarpChunk(first, points, flow, occlusion, features, Window())
 
-    return Stream(len(keypoints), keypoints.fps, face, SIZE, chunks)
+    return Stream(len(keypoints), keypoints.fps, face, SIZE, chunks, step, device)
 
 
 def in_crop_units(flow: Tensor) -> Tensor:
@@ -186,4 +194,4 @@ def mcnet_generate_stream(
             parts = (frames, painted, blend, chunk.flow, chunk.points)
             yield FrameChunk(chunk.start, *(part.cpu() for part in parts))
 
-    return Stream(warped.length, warped.fps, face, SIZE, chunks)
+    return Stream(warped.length, warped.fps, face, SIZE, chunks, warped.chunk, device)

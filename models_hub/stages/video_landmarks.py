@@ -11,6 +11,7 @@ from torch import Tensor
 from ..errors import FaceNotFoundError, InputError
 from ..loading import load_network
 from ..networks.ibug68 import COUNT, RIGID
+from ..threads import one_thread
 from ..types import Face, Landmarks, Progress
 from .crop import Box, crop_matrix, cut_crop, to_pixels
 from .face import landmarks_in_box, to_picture
@@ -90,6 +91,7 @@ def _single_frames(frames: Iterable[Tensor]) -> Iterator[Tensor]:
             )
 
 
+@one_thread()
 def landmarks_from_video(
     frames: Iterable[Tensor],
     fps: float,

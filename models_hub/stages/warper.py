@@ -8,14 +8,15 @@ from ..errors import InputError
 from ..loading import EMBEDDED, load_network
 from ..networks.ibug68 import DENSITY_REGIONS, RIGID
 from ..networks.mcnet import MCNetWarper
-from ..networks.warper import MemoryWarper
+from ..networks.warper import EncodedSource, MemoryWarper
 from ..types import Density, Face, MotionKeypoints, Stream, WarpChunk, Window
+from .ahead import Once
 from .inference import Runtime, precision, runtime
 from .mcnet import mcnet_warp_stream
 from .personal import for_face
 
-CHUNK = 8
-"""Frames whose features are held at once: about 4 MB each."""
+CHUNK, GPU_CHUNK = 4, 32
+"""Frames whose features are held at once, about 4 MB each; on a processor every worker holds as many (see `ahead`)."""
 
 FRAME_BYTES = 48 * 2**20
 """Working memory of one frame on the device, generously, all layers' activations included."""
@@ -60,7 +61,7 @@ def warp_stream(
             at the warper's size are used as they are; of other kinds only the landmarks are. MCNet's own warper is
             driven by its learned keypoints instead (ART_KEYPOINTS).
         weights: "embedded" or a safetensors file.
-        chunk: frames at a time (8, or 1 with MCNet's own warper); it changes memory and speed, never the frames.
+        chunk: frames at a time (4, on a GPU 8; 1 with MCNet's own warper); changes memory and speed, never the frames.
         window: part of the frame to paint; by default what `painted_window` says.
         device: where the network runs; None leaves it to the runtime in use.
 
@@ -79,7 +80,8 @@ def warp_stream(
             f"MCNet's keypoints cannot drive a {type(network).__name__}, which follows landmarks; choose MCNet's "
             "warper weights (mcnet_warper), or link density maps."
         )
-    chunk = chunk or CHUNK
+    place = runtime().device if device is None else torch.device(device)
+    chunk = chunk or (CHUNK if place.type == "cpu" else GPU_CHUNK)
     if len(density) == 0:
         raise InputError("The landmarks hold 0 frames, so there is nothing to warp; give at least one frame.")
     if not density.landmarks.points.isfinite().all():
@@ -89,24 +91,28 @@ def warp_stream(
     network = for_face(network, face)
     drawn = tuple(map(tuple, DENSITY_REGIONS)) == density.regions and density.size == network.dense_motion.size
     part = painted_window(face, density.landmarks.points) if window is None else window
-    encoded = []
 
-    def chunks(start: int, stop: int) -> Iterator[WarpChunk]:
+    def encode() -> EncodedSource:
         run = runtime() if device is None else Runtime(device)
         place, warper = run.device, run.load(network, chunk * FRAME_BYTES)
         with torch.inference_mode(), precision(place):
-            if not encoded:
-                crop = face.crop.to(place).contiguous(memory_format=torch.channels_last)
-                encoded.append(warper.encode(crop, face.points[None].to(place)))
+            crop = face.crop.to(place).contiguous(memory_format=torch.channels_last)
+            return warper.encode(crop, face.points[None].to(place))
+
+    encoded = Once(encode)
+
+    def chunks(start: int, stop: int) -> Iterator[WarpChunk]:
+        run = runtime() if device is None else Runtime(device)
+        place, known = run.device, encoded()
         for first in range(start, stop, chunk):
             last = min(first + chunk, stop)
             points = density.landmarks.points[first:last].to(place)
             maps = density.maps(first, last).to(place) if drawn else None
             warper = run.load(network, chunk * FRAME_BYTES)
             with torch.inference_mode(), precision(place):
-                source = encoded[0].repeat(last - first)
+                source = known.repeat(last - first)
                 flow, occlusion = warper.flow(source, points, maps)
                 features = warper.compensate(source, flow, occlusion, part.cut)
             yield WarpChunk(first, points, flow, occlusion, features, part)
 
-    return Stream(len(density), density.landmarks.fps, face, face.crop.shape[-1], chunks)
+    return Stream(len(density), density.landmarks.fps, face, face.crop.shape[-1], chunks, chunk, device)

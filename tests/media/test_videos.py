@@ -121,6 +121,25 @@ def test_nothing_is_left_when_making_the_frames_fails(tmp_path, error):
     assert (tmp_path / "kept.mp4").read_bytes() == b"before"
 
 
+@pytest.mark.parametrize("path", ["x.mp4", "folder"])
+def test_whoever_makes_the_frames_is_told_that_no_more_are_wanted(tmp_path, path):
+    closed = []
+
+    def frames():
+        try:
+            yield from chunks(8)
+            yield torch.zeros(1, 2, 2, 3)  # of another size
+        finally:
+            closed.append(True)
+
+    made = frames()
+    next(made)
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(MediaError) as error:
+        write_video(tmp_path / path, made, 25)
+    assert closed and error.value.__traceback__
+
+
 def test_what_progress_raises_is_let_through(tmp_path):
     seen = []
 

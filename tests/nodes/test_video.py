@@ -1,6 +1,7 @@
 """The VIDEO that renders while it is saved, and reading any VIDEO frame by frame."""
 
 import io
+import threading
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -9,12 +10,26 @@ import torch
 from articulate.models_hub.errors import InputError
 from articulate.models_hub.media import VideoReader, write_video
 from articulate.models_hub.networks.density import cell_centres
+from articulate.models_hub.threads import usable_threads
 from articulate.models_hub.types import Face, FrameChunk, Stream
 from articulate.nodes.compose import ArticulateCompose
 from articulate.nodes.host import InputImpl, VideoComponents, VideoInput
 from articulate.nodes.video import StreamedVideo, open_video
 
 SIZE = 32
+
+
+@pytest.fixture(params=[1, 3])
+def threads(request):
+    """How many threads may be used: one, which makes nothing ahead, or several."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
+
+
+def workers_alive() -> int:
+    return sum(thread.name.startswith("articulate") for thread in threading.enumerate())
 
 
 def make_stream(length: int = 10, fps: float = 25.0, seen: list | None = None) -> Stream:
@@ -79,14 +94,46 @@ def test_saving_to_memory_and_without_sound():
     assert not reader.has_audio
 
 
-def test_frames_are_rendered_when_they_are_written_not_before(tmp_path):
-    seen, held = [], []
-    video = StreamedVideo(make_stream(20, seen=seen))
+def test_frames_are_rendered_when_they_are_written_and_a_few_ahead(threads):
+    seen, done = [], 0
+    video = StreamedVideo(make_stream(200, seen=seen))
+    assert seen == []
     for chunk in video.frames():
-        held.append(len(seen))
+        done += len(chunk)
         assert len(chunk) <= 8
-    assert held == sorted(held)
-    assert held[0] <= 8
+        assert len(seen) <= done + 8 * (threads + 1)
+    assert sorted(seen) == list(range(200)) and done == 200
+
+
+def test_saving_gives_the_same_file_with_any_number_of_threads(tmp_path):
+    before = torch.get_num_threads()
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            make_video(40).save_to(str(tmp_path / f"{threads}.mp4"))
+            assert torch.get_num_threads() == usable_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    first, *others = ((tmp_path / f"{threads}.mp4").read_bytes() for threads in (1, 2, 3))
+    assert all(other == first for other in others)
+    assert workers_alive() == 0
+
+
+def test_a_cancelled_run_leaves_no_file_and_no_thread(tmp_path, monkeypatch, threads):
+    class Cancelled(Exception):
+        pass
+
+    def report(done, _in_all, _frame):
+        if done >= 4:
+            raise Cancelled
+
+    monkeypatch.setattr("articulate.nodes.video.host_progress", lambda *_, **__: report)
+    video = make_video(400)
+    for render in (lambda: video.save_to(str(tmp_path / "out.mp4")), video.get_components):
+        with pytest.raises(Cancelled):
+            render()
+        assert workers_alive() == 0
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_components_are_the_frames():
@@ -118,7 +165,7 @@ def test_other_encodings_are_refused_by_name(options, tmp_path):
     assert not path.exists()
 
 
-def test_an_error_leaves_no_file(tmp_path):
+def test_an_error_leaves_no_file(tmp_path, threads):
     def chunks(start: int, stop: int):
         yield from make_stream().chunks(0, 3)
         raise KeyboardInterrupt
@@ -128,6 +175,7 @@ def test_an_error_leaves_no_file(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         video.save_to(str(tmp_path / "out.mp4"))
     assert list(tmp_path.iterdir()) == []
+    assert workers_alive() == 0
 
 
 @dataclass
@@ -196,7 +244,7 @@ def test_other_videos():
         open_video(torch.zeros(2, 3))
 
 
-def test_a_face_is_pasted_into_another_video():
+def test_a_face_is_pasted_into_another_video(threads):
     """Where the second face changes nothing, its video shows the first one's frames, bit by bit."""
     below = make_video(10, feather=0.1)
     over = ArticulateCompose.execute(make_stream(10), mode="picture", feather=0.1, colour_match=0.0, video=below)[0]
@@ -208,6 +256,7 @@ def test_a_face_is_pasted_into_another_video():
     assert float(change.min()) > -1e-4 and float(change.max()) < 0.12
     later = torch.cat(list(over.as_trimmed(0.2, 0.2).frames()))
     assert torch.equal(later, both[5:10])
+    assert workers_alive() == 0
 
 
 def test_the_last_frame_of_a_shorter_video_stays():

@@ -126,6 +126,27 @@ def test_chunks_and_pieces_do_not_matter(monkeypatch):
     assert torch.equal(torch.cat(pieces), whole)
 
 
+@pytest.mark.parametrize("mode", ["picture", "crop"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.uint8])
+def test_threads_change_nothing(monkeypatch, mode, dtype):
+    """Bit by bit, with one piece for a chunk and with many, over a picture and over a video."""
+    face, before = make_face(), torch.get_num_threads()
+    stream = replace(make_stream(face, length=23, chunk=5, shift=(0.01, 0.004), blend=0.4), chunk=5)
+    video = [piece for piece in torch.rand(9, *face.picture.shape).split(4)]
+    try:
+        for size in (2**20, 1):
+            monkeypatch.setattr("articulate.models_hub.stages.compose.PIECE_BYTES", size)
+            for below in (None, video):
+                made = []
+                for threads in (1, 2, 4):
+                    torch.set_num_threads(threads)
+                    made.append(composed(stream, mode=mode, dtype=dtype, below=below, start=1))
+                assert len(made[0]) == 22
+                assert torch.equal(made[1], made[0]) and torch.equal(made[2], made[0])
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_bytes_are_the_rounded_frames():
     face = make_face()
     stream = make_stream(face, shift=(0.02, 0.01), blend=0.4)

@@ -6,7 +6,9 @@ from articulate.models_hub import loading
 from articulate.models_hub.errors import InputError, WeightsError
 from articulate.models_hub.networks.frame_critic import FrameCritic
 from articulate.models_hub.networks.ibug68 import DENSITY_REGIONS, LIPS
+from articulate.models_hub.stages.compose import compose_frames
 from articulate.models_hub.stages.generator import edge_ramp, generate_stream
+from articulate.models_hub.stages.inference import Runtime, using_runtime
 from articulate.models_hub.stages.warper import painted_window, warp_stream
 from articulate.models_hub.types import Density, Face, Landmarks, Window
 
@@ -56,6 +58,24 @@ def test_a_part_of_the_stream_is_the_same_as_in_the_whole(face):
     part = torch.cat([chunk.frames for chunk in stream.chunks(2, 6)])
     assert (part - frames(stream)[2:]).abs().max() < 0.02
     assert [chunk.start for chunk in stream.chunks(2, 6)] == [2, 4]
+
+
+def test_threads_change_nothing(face):
+    """Bit by bit, in the precision of this machine and in float32."""
+    for run in (Runtime(), Runtime(dtype=torch.float32)):
+        with using_runtime(run), torch.inference_mode():
+            made = [torch.cat(list(composed(face, threads))) for threads in (1, 2)]
+        assert torch.equal(*made) and len(made[0]) == 20
+
+
+def composed(face, threads):
+    """Frames of a new stream, with so many threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield from compose_frames(generate_stream(warp_stream(face, density(face, 20))), dtype=torch.uint8)
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_no_motion_gives_back_the_source(face):

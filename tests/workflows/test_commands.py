@@ -5,11 +5,15 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
+import articulate
 import pytest
 import torch
 from articulate.models_hub.media import read_picture, write_audio, write_picture, write_video
 from articulate.workflows.commands import COMMANDS, main
+
+SAMPLES = Path(articulate.__file__).parent / "samples"
 
 
 def node(class_type, **inputs):
@@ -149,19 +153,32 @@ def test_ctrl_c_leaves_no_half_file(tmp_path):
         "4": node("SaveVideo", video=["3", 0], filename_prefix="v", format="mp4", codec="auto"),
     }
     (tmp_path / "x.json").write_text(json.dumps(workflow))
-    output = tmp_path / "out"
-    command = [sys.executable, "-m", "articulate", "run", str(tmp_path / "x.json"), "--output-dir", str(output)]
+    interrupted(tmp_path, ["run", str(tmp_path / "x.json"), "--output-dir", str(tmp_path / "out")])
+
+
+def test_ctrl_c_while_frames_are_made_leaves_no_half_file(tmp_path):
+    write_audio(tmp_path / "v.flac", torch.zeros(1, 16000 * 300), 16000)
+    command = ["talk", str(SAMPLES / "portrait.jpg"), str(tmp_path / "v.flac"), "-o", str(tmp_path / "out" / "t.mp4")]
+    assert interrupted(tmp_path, command, seconds=1.0) < 10  # of the minutes that the whole video takes
+
+
+def interrupted(tmp_path, arguments, seconds=0.0) -> float:
+    """Press Ctrl-C some seconds after a command began to write into `out`; the seconds that it took to end well."""
+    output, command = tmp_path / "out", [sys.executable, "-m", "articulate", *arguments]
     # A test run started in the background ignores the interrupt, and its children would inherit that.
     heard = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=tmp_path, preexec_fn=heard)
     deadline = time.monotonic() + 60
     while not list(output.glob("*.part")) and time.monotonic() < deadline and process.poll() is None:
         time.sleep(0.05)
+    time.sleep(seconds)
+    pressed = time.monotonic()
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130, said
     assert "Cancelled" in said and "Traceback" not in said
     assert list(output.iterdir()) == []
+    return time.monotonic() - pressed
 
 
 def test_a_contact_sheet_shows_every_frame_of_a_short_video(files, capsys):

@@ -65,6 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
         )
         for stage, share in one["shares"].items():
             print(f"  {stage:20s} {share:6.1%}")
+        print(f"  (of the work of all threads; the encoder had no frame for {one['waiting']:.1%} of the time)")
     return 0
 
 
