@@ -134,6 +134,47 @@ def test_an_existing_output_is_kept_before_any_work(files, capsys):
     assert "--overwrite" in capsys.readouterr().err and kept.read_bytes() == b"before"
 
 
+@pytest.mark.parametrize("link", [None, os.symlink, os.link])
+def test_an_input_is_never_overwritten(files, link, capsys):
+    portrait, voice, video = write_sample(files), files / "voice.flac", files / "video.mp4"
+    for command, other, output in (("talk", voice, portrait), ("talk", voice, voice), ("drive", video, video)):
+        before = output.read_bytes()
+        given = output
+        if link is not None:
+            given = files / "out" / "link.mp4"
+            given.unlink(missing_ok=True)
+            link(output, given)
+        assert main([command, str(portrait), str(other), "-o", str(given), "--overwrite", "--quiet"]) == 1
+        assert "same file as the input" in capsys.readouterr().err and output.read_bytes() == before
+    assert main(["sheet", str(video), "-o", str(given), "--overwrite"]) == 1
+    assert "same file as the input" in capsys.readouterr().err and video.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "name, said",
+    [
+        ("t.png", "does not end in .mp4"),
+        ("t.gif", "does not end in .mp4"),
+        ("t", "does not end in .mp4"),
+        ("-", "does not end in .mp4"),
+        ("new/", "is a folder"),
+        ("x" * 300 + ".mp4", "too long"),
+        ("t\0.mp4", "cannot be written"),
+    ],
+)
+@pytest.mark.parametrize("command, other", [("talk", "voice.flac"), ("drive", "video.mp4")])
+def test_an_output_name_that_is_no_video_gets_a_sentence_before_any_work(files, command, other, name, said, capsys):
+    output = str(files / "out") + os.sep + name if name != "-" else name
+    assert main([command, str(write_sample(files)), str(files / other), "-o", output, "--overwrite"]) == 1
+    printed = capsys.readouterr().err
+    assert said in printed and "Traceback" not in printed and not list((files / "out").iterdir())
+
+
+def test_an_input_name_that_is_too_long_gets_a_sentence(files, capsys):
+    assert main(["talk", "x" * 300, str(files / "voice.flac"), "-o", str(files / "out" / "t.mp4")]) == 1
+    assert "cannot be opened" in capsys.readouterr().err
+
+
 def test_an_output_folder_that_cannot_be_made_is_told(files, capsys):
     output = files / "voice.flac" / "t.mp4"
     assert main(["talk", str(write_sample(files)), str(files / "voice.flac"), "-o", str(output)]) == 1
