@@ -181,7 +181,8 @@ def test_an_output_folder_that_cannot_be_made_is_told(files, capsys):
     assert "cannot be written" in capsys.readouterr().err
 
 
-def test_ctrl_c_leaves_no_half_file(tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_ctrl_c_leaves_no_half_file(tmp_path, number):
     write_picture(tmp_path / "a.png", torch.rand(64, 64, 3))
     workflow = {
         "1": node("LoadImage", image="a.png"),
@@ -193,16 +194,43 @@ def test_ctrl_c_leaves_no_half_file(tmp_path):
     output = tmp_path / "out"
     command = [sys.executable, "-m", "articulate", "run", str(tmp_path / "x.json"), "--output-dir", str(output)]
     # A test run started in the background ignores the interrupt, and its children would inherit that.
-    heard = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    heard = functools.partial(signal.signal, number, signal.SIG_DFL)
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=tmp_path, preexec_fn=heard)
     deadline = time.monotonic() + 60
     while not list(output.glob("*.part")) and time.monotonic() < deadline and process.poll() is None:
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130, said
     assert "Cancelled" in said and "Traceback" not in said
     assert list(output.iterdir()) == []
+
+
+def test_ctrl_c_while_options_are_read_gets_a_sentence(monkeypatch, capsys):
+    def interrupted(parser):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(COMMANDS["finetune"], "add_arguments", interrupted)
+    assert main(["talk", "--help"]) == 130
+    assert "Cancelled" in capsys.readouterr().err
+
+
+def test_signals_are_as_before_when_a_command_has_ended():
+    before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)]
+    assert main(["--help"]) == 0
+    assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)] == before
+
+
+def test_help_needs_nothing_heavy():
+    code = """
+import sys
+from articulate.workflows.commands import COMMANDS, main
+for command in ([], *([name] for name in COMMANDS)):
+    assert main([*command, "--help"]) == 0
+print([name for name in ("torch", "numpy", "av", "PIL") if name in sys.modules])
+"""
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert printed.splitlines()[-1] == "[]"
 
 
 def test_a_contact_sheet_shows_every_frame_of_a_short_video(files, capsys):
