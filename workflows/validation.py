@@ -59,7 +59,10 @@ def checked(workflow: Workflow, nodes: Nodes, targets: list[str] | None = None) 
 
 
 def find_problems(workflow: Workflow, nodes: Nodes, targets: list[str] | None = None) -> list[Problem]:
-    """Everything that is wrong with a workflow; empty if it can run."""
+    """Everything that is wrong with a workflow; empty if it can run.
+
+    Nodes that no target needs may be unfinished; they are looked at once anything else is wrong.
+    """
     return _find(workflow, nodes, targets)[0]
 
 
@@ -78,11 +81,16 @@ def _find(
         if not targets and not problems:
             message = "no node writes or shows anything; add an output node such as SaveVideo, SaveImage or SaveAudio."
             problems.append(Problem("", "", "", message))
-    for identifier in workflow.needed_by(targets or list(workflow.nodes)):
+    needed = workflow.needed_by(targets or list(workflow.nodes))
+    for identifier in needed:
         node = workflow.nodes[identifier]
         if node.class_type in nodes:
             _check_node(workflow, node, nodes, problems, values)
     problems += _cycles(workflow)
+    if problems:  # a wrong link may hide what should have been needed, so tell of everything at once
+        for node in workflow.nodes.values():
+            if node.id not in needed and node.class_type in nodes:
+                _check_node(workflow, node, nodes, problems, {})
     return problems, values
 
 
@@ -173,6 +181,8 @@ def _converted(value: Any, socket: Any) -> Any:
     override = getattr(socket, "input_override", None)
     if override is not None:
         return _converted(value, override)
+    if kind == "COMBO" and (value is None or isinstance(value, list | dict)):
+        raise ValueError(f"it takes one of its choices, not {value!r}.")
     if hasattr(socket, "default"):  # every widget has one
         return value
     raise ValueError(f"it takes {kind} from another node, but {value!r} is given.")

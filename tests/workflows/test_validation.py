@@ -31,6 +31,8 @@ BAD = [
         {"1": node("Number", value=1, kind="fency"), "2": SHOW},
         ["'fency' is not one of 'plain', 'fancy'", "mean 'fancy'"],
     ),
+    ({"1": node("Number", value=1, kind=[None, 0]), "2": SHOW}, ["it takes one of its choices, not [None, 0]"]),
+    ({"1": node("Number", value=1, kind=None), "2": SHOW}, ["it takes one of its choices, not None"]),
     ({"1": node("Show", value=["9", 0])}, ["linked to node 9, which is not in the workflow"]),
     ({"1": node("Number", value=1), "2": node("Show", value=["1", 2])}, ["output 2 of node 1", "2 outputs"]),
     ({"1": node("Number", value=1), "2": node("Show", value=["1", -1])}, ["output -1 of node 1"]),
@@ -73,6 +75,19 @@ def test_all_problems_come_at_once_with_node_and_input(nodes):
 def test_nodes_that_nothing_needs_may_be_unfinished(nodes):
     workflow = {"1": node("Number", value=1), "2": SHOW, "3": node("Add")}
     assert problems(workflow, nodes) == []
+
+
+def test_a_wrong_link_hides_nothing_upstream_of_it(nodes):
+    workflow = {
+        "1": node("Number", value=500),
+        "2": node("Add", a=["1", 0]),
+        "3": node("Show", value=["77", 0]),
+        "4": node("Checked", even=3),
+    }
+    found = problems(workflow, nodes)
+    for said in ("node 77", "500 is above", "node 2 (Add), input 'b'", "3 is odd"):
+        assert sum(said in problem for problem in found) == 1, said
+    assert len(found) == 4
 
 
 def test_values_come_in_the_type_of_their_input(nodes):
