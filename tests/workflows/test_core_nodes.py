@@ -61,6 +61,12 @@ def test_a_missing_file_is_told_before_anything_runs(tmp_path, class_type, name)
         run({"1": node(class_type, **{name: "nope.bin"})}, input_dir=tmp_path, targets=["1"])
 
 
+@pytest.mark.parametrize("name", ["\ud800", "\0", "x" * 300, "x" * 300 + " [output]", "~nobody-of-that-name/x"])
+def test_a_name_that_no_file_can_have_gets_a_sentence(tmp_path, name):
+    with executing(Execution((tmp_path,), tmp_path)), pytest.raises(MediaError, match="file"):
+        find_input(name)
+
+
 def test_frames_and_sound_become_a_file_and_come_back(tmp_path):
     waveform = torch.sin(torch.arange(16000) / 20)[None] / 2
     write_audio(tmp_path / "a.flac", waveform, 16000)

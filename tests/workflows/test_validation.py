@@ -1,6 +1,7 @@
 import pytest
 from articulate.models_hub.errors import WorkflowError
 from articulate.workflows.graph import load_workflow
+from articulate.workflows.runner import known_nodes
 from articulate.workflows.validation import checked, find_problems
 
 
@@ -106,3 +107,11 @@ def test_an_own_check_replaces_the_range_check_and_sees_links_as_none(nodes):
 def test_large_seeds_stay_exact(nodes):
     workflow = load_workflow({"1": node("Add", a=2**64 - 1, b=0), "2": SHOW})
     assert checked(workflow, nodes).nodes["1"].inputs["a"] == 2**64 - 1
+
+
+@pytest.mark.parametrize("weights", [[None, 0], {"a": 1}, 5, 0.5, None, True])
+def test_weights_that_are_no_text_are_told(weights):
+    links = {"face": ["2", 0], "density": ["2", 0]}
+    workflow = {"1": node("ArticulateWarper", weights=weights, repository="", **links), "2": node("Elsewhere")}
+    elsewhere, found = problems(workflow, known_nodes())
+    assert "node 2 (Elsewhere)" in elsewhere and "weights" in found
