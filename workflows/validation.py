@@ -132,7 +132,7 @@ def _check_node(
             else:
                 given[name] = values[node.id, name] = value
                 if name not in parameters and not takes_all:
-                    message = _outside(value, socket)
+                    message = outside(value, socket)
         if message:
             problem(name, message)
     if own_check is not None and len(problems) == before:
@@ -201,7 +201,8 @@ def _number(value: Any, kind: str) -> int | float:
         raise ValueError(f"it takes {article}, not {value!r}.") from error
 
 
-def _outside(value: Any, socket: Any) -> str:
+def outside(value: Any, socket: Any) -> str:
+    """Why a value is not in the range of an input, or none of its choices; empty if it is."""
     lowest, highest = getattr(socket, "min", None), getattr(socket, "max", None)
     if lowest is not None and value < lowest:
         return f"{value} is below the least value, {lowest}."

@@ -95,6 +95,32 @@ def test_what_cannot_be_encoded_is_said(tmp_path, format, codec):
         InputImpl.VideoFromComponents(parts).save_to(str(tmp_path / "x"), format=format, codec=codec)
 
 
+@pytest.mark.parametrize(
+    "settings, said",
+    [
+        ({"format": "webm"}, r"mp4 with H\.264"),
+        ({"format": "mkv", "codec": "h264"}, r"mp4 with H\.264"),
+        ({"format": "mp4", "codec": "av1"}, r"mp4 with H\.264"),
+        ({"format": "mp4", "codec": "auto", "format.codec": "av1"}, r"mp4 with H\.264"),
+        ({"format": "gif"}, "'gif' is not one of"),
+        ({"format": "mp4", "format.codec": "vp9"}, "'vp9' is not one of"),
+        ({"format": "mp4", "format.codec.encoding.crf": 64}, "crf: 64.0 is above the greatest value, 63"),
+        ({"format": "mp4", "codec": "av1", "format.codec": "h264"}, ""),
+    ],
+)
+def test_what_cannot_be_encoded_is_said_before_anything_runs(tmp_path, video, settings, said):
+    video.save_to(str(tmp_path / "in.mp4"))
+    workflow = {
+        "1": node("LoadVideo", file="in.mp4"),
+        "2": node("SaveVideo", video=["1", 0], filename_prefix="x", **settings),
+    }
+    if not said:
+        assert run(workflow, input_dir=tmp_path, output_dir=tmp_path / "out").files["2"]
+        return
+    with pytest.raises(WorkflowError, match=said):  # not the error of a node that ran
+        run(workflow, input_dir=tmp_path, output_dir=tmp_path / "out")
+
+
 def levels(video):
     return [round(float(image.mean()) * 100) for image in video.get_components().images]
 
