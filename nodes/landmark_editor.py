@@ -42,7 +42,7 @@ class ArticulateEditLandmarks(io.ComfyNode):
     def validate_inputs(cls, start=None, end=None) -> bool | str:
         """A linked time comes as None and is checked when the node runs."""
         if min(start or 0, end or 0) < 0:
-            return f"start {start:g} and end {end:g} must be seconds of 0 or more."
+            return f"start {start or 0:g} and end {end or 0:g} must be seconds of 0 or more."
         if start is not None and end and end < start:
             return f"The change ends at {end:g} s, before it starts at {start:g} s; exchange the two."
         return True

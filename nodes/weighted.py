@@ -22,6 +22,8 @@ class WeightedNode(io.ComfyNode):
         Asks no server. Files that a card only describes are missed when the node runs, with a sentence on how to get
         them.
         """
+        if weights is not None and not isinstance(weights, str):
+            return f"the weights are {weights!r}, which is no text; choose one of the list, or name a file."
         try:
             if repository and repository.strip():
                 references.parse(repository)

@@ -46,7 +46,7 @@ def api_format(data: Mapping[str, Any], source: str, definitions: Definitions | 
         subgraphs = {entry["id"]: entry for entry in (data.get("definitions") or {}).get("subgraphs", [])}
         graph = _Graph(data, subgraphs, known, source)
         return dict(graph.prompt())
-    except (KeyError, TypeError, IndexError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, RuntimeError) as error:
         raise WorkflowError(
             f"{source} is not a complete workflow of the graph editor ({type(error).__name__}: {error}); open it in "
             "ComfyUI and save it again."

@@ -59,7 +59,10 @@ def checked(workflow: Workflow, nodes: Nodes, targets: list[str] | None = None) 
 
 
 def find_problems(workflow: Workflow, nodes: Nodes, targets: list[str] | None = None) -> list[Problem]:
-    """Everything that is wrong with a workflow; empty if it can run."""
+    """Everything that is wrong with a workflow; empty if it can run.
+
+    Nodes that no target needs may be unfinished; they are looked at once anything else is wrong.
+    """
     return _find(workflow, nodes, targets)[0]
 
 
@@ -78,11 +81,16 @@ def _find(
         if not targets and not problems:
             message = "no node writes or shows anything; add an output node such as SaveVideo, SaveImage or SaveAudio."
             problems.append(Problem("", "", "", message))
-    for identifier in workflow.needed_by(targets or list(workflow.nodes)):
+    needed = workflow.needed_by(targets or list(workflow.nodes))
+    for identifier in needed:
         node = workflow.nodes[identifier]
         if node.class_type in nodes:
             _check_node(workflow, node, nodes, problems, values)
     problems += _cycles(workflow)
+    if problems:  # a wrong link may hide what should have been needed, so tell of everything at once
+        for node in workflow.nodes.values():
+            if node.id not in needed and node.class_type in nodes:
+                _check_node(workflow, node, nodes, problems, {})
     return problems, values
 
 
@@ -124,7 +132,7 @@ def _check_node(
             else:
                 given[name] = values[node.id, name] = value
                 if name not in parameters and not takes_all:
-                    message = _outside(value, socket)
+                    message = outside(value, socket)
         if message:
             problem(name, message)
     if own_check is not None and len(problems) == before:
@@ -173,6 +181,8 @@ def _converted(value: Any, socket: Any) -> Any:
     override = getattr(socket, "input_override", None)
     if override is not None:
         return _converted(value, override)
+    if kind == "COMBO" and (value is None or isinstance(value, list | dict)):
+        raise ValueError(f"it takes one of its choices, not {value!r}.")
     if hasattr(socket, "default"):  # every widget has one
         return value
     raise ValueError(f"it takes {kind} from another node, but {value!r} is given.")
@@ -191,7 +201,8 @@ def _number(value: Any, kind: str) -> int | float:
         raise ValueError(f"it takes {article}, not {value!r}.") from error
 
 
-def _outside(value: Any, socket: Any) -> str:
+def outside(value: Any, socket: Any) -> str:
+    """Why a value is not in the range of an input, or none of its choices; empty if it is."""
     lowest, highest = getattr(socket, "min", None), getattr(socket, "max", None)
     if lowest is not None and value < lowest:
         return f"{value} is below the least value, {lowest}."

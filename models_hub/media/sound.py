@@ -8,17 +8,15 @@ import torch
 from torch import Tensor
 
 from ..errors import MediaError
+from .decoding import decoded, stated_seconds, warn_of_loss
 from .files import check_readable, written_whole
-
-_LONGEST_CODEC_FRAME = 8192
-"""Samples; what a file has beyond its stated end is a codec's filling only if it is shorter than this."""
 
 
 def read_audio(path: str | os.PathLike) -> tuple[Tensor, int]:
     """The sound of any audio or video file as ((C, S) float32 in -1..1, samples a second).
 
     Nothing is resampled or mixed. The samples that a codec adds at the start and at the end are left out where
-    the file says how many there are.
+    the file says how many there are. Damaged parts are left out too; a warning then says how much is left.
 
     Raises:
         MediaError: the file is missing, empty, damaged, or has no sound.
@@ -37,38 +35,49 @@ def decode_audio(file: IO[bytes], name: str) -> tuple[Tensor, int]:
     import av
 
     pieces: list[np.ndarray] = []
-    end = 0
+    damage: list[Exception] = []
+    last = rate = resampler = None
     try:
         with av.open(file) as container:
-            if not container.streams.audio:
-                raise MediaError(f"{name} has no sound in it; choose a recording, or a video with a sound track.")
-            stream = container.streams.audio[0]
-            if stream.codec_context is None:
-                raise MediaError(
-                    f"{name} has sound of a kind that is not known here, or is damaged; export it again, as FLAC."
-                )
-            rate = stream.codec_context.sample_rate
-            resampler = av.AudioResampler(format="flt")
-            for packet in container.demux(stream):
-                if packet.pts is not None and packet.duration:
-                    end = max(end, round((packet.pts + packet.duration) * packet.time_base * rate))
-                for frame in packet.decode():
-                    pieces += [_samples(part) for part in resampler.resample(frame)]
-            pieces += [_samples(part) for part in resampler.resample(None)]
+            stream = _sound_stream(container, name)
+            stated = stated_seconds(container, stream, file)
+            for last in decoded(container, stream, damage):
+                if resampler is None:
+                    rate = last.sample_rate
+                    resampler = av.AudioResampler(format="flt", layout=last.layout, rate=rate)
+                pieces += [_samples(part) for part in resampler.resample(last)]
     except (av.FFmpegError, ValueError, EOFError) as error:
-        # A recording whose last packets are lost still speaks; one that gives nothing does not.
-        if not pieces:
-            raise MediaError(
-                f"{name} cannot be read as sound ({_reason(error)}); it is damaged, cut short or not a sound file. "
-                "Copy or export it again."
-            ) from error
-    pieces = [piece for piece in pieces if piece.size and piece.shape[0] == pieces[0].shape[0]]
+        damage.append(error)
+    pieces = [piece for piece in pieces if piece.size]
+    if damage and not pieces:
+        raise MediaError(
+            f"{name} cannot be read as sound ({_reason(damage[0])}); it is damaged, cut short or not a sound file. "
+            "Copy or export it again."
+        ) from damage[0]
     if not pieces:
         raise MediaError(f"{name} has a sound track without a single sample; choose another recording.")
-    values = np.concatenate(pieces, axis=1).astype(np.float32, copy=False)
-    if 0 < values.shape[1] - end < _LONGEST_CODEC_FRAME:
-        values = values[:, :end]
+    values = np.concatenate(pieces, axis=1)
+    values = values[:, : values.shape[1] - _filling(last, rate)]
+    warn_of_loss(name, "sound", values.shape[1] / rate, stated, damage)
     return torch.from_numpy(np.ascontiguousarray(values)), rate
+
+
+def _sound_stream(container: Any, name: str) -> Any:
+    if not container.streams.audio:
+        raise MediaError(f"{name} has no sound in it; choose a recording, or a video with a sound track.")
+    stream = container.streams.audio[0]
+    if stream.codec_context is None:
+        raise MediaError(f"{name} has sound of a kind that is not known here, or is damaged; export it again, as FLAC.")
+    return stream
+
+
+def _filling(frame: Any, rate: int) -> int:
+    """How many samples at the end of the last frame are no sound, but fill it up."""
+    if not frame.duration:
+        return 0
+    filling = frame.samples - round(frame.duration * frame.time_base * rate)
+    rounding = frame.time_base * rate  # a container that counts in milliseconds cannot say it exactly
+    return filling if filling > rounding else 0
 
 
 def _samples(frame: Any) -> np.ndarray:

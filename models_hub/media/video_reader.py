@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ..errors import MediaError
+from .decoding import decoded, packets, stated_seconds, warn_of_loss
 from .files import check_readable
 from .sound import decode_audio
 
@@ -22,7 +23,7 @@ class VideoReader:
         name: the file, for messages.
         fps: frames a second.
         size: (width, height) in pixels, as shown (after rotation).
-        frame_count: number of frames; counted without decoding.
+        frame_count: number of frames; counted without decoding, so that a damaged file may give fewer.
         has_audio: whether there is a sound track.
 
     Raises:
@@ -37,7 +38,11 @@ class VideoReader:
             self.has_audio = bool(container.streams.audio)
             self.fps = Fraction(stream.average_rate or stream.guessed_rate or 0)
             self.frame_count = stream.frames
-            first = next(self._decoded(container, stream), None)
+            self._stated = stated_seconds(container, stream)
+            damage: list[Exception] = []
+            first = next(decoded(container, stream, damage), None)
+        if first is None and damage:
+            raise self._unreadable(damage[0]) from damage[0]
         if first is None or not self.fps:
             raise MediaError(f"No frame of {self.name} can be decoded; it is damaged or cut short. Export it again.")
         if not self.frame_count:
@@ -54,21 +59,34 @@ class VideoReader:
     def frames(self, chunk: int = 8, start: int = 0, stop: int | None = None) -> Iterator[Tensor]:
         """The frames start..stop in order, (n, H, W, 3) float32 in 0..1 with n up to `chunk`.
 
+        Frames that cannot be decoded are left out; a warning at the end says how much is left.
+
         Raises:
             MediaError: not one frame can be decoded.
         """
         stop = self.frame_count if stop is None else stop
         held: list[np.ndarray] = []
+        damage: list[Exception] = []
+        number, end = -1, 0.0
         with self._open() as container:
-            for number, frame in enumerate(self._decoded(container, self._stream(container))):
+            stream = self._stream(container)
+            for number, frame in enumerate(decoded(container, stream, damage)):
                 if number >= stop:
                     break
+                if frame.pts is not None:
+                    end = float((frame.pts + (frame.duration or 0) - (stream.start_time or 0)) * stream.time_base)
                 if number < start:
                     continue
                 held.append(_rgb(frame, *self._coded_size))
                 if len(held) == chunk:
                     yield _batch(held)
                     held = []
+            else:
+                shown = float((number + 1) / self.fps)
+                # Time without a frame is lost only where something could not be decoded.
+                if number < 0:
+                    raise self._unreadable(damage[0] if damage else EOFError("it has no frame any more"))
+                warn_of_loss(self.name, "pictures", shown if damage else max(shown, end), self._stated, damage)
         if held:
             yield _batch(held)
 
@@ -111,29 +129,9 @@ class VideoReader:
 
     def _counted(self) -> int:
         """Number of packets that hold a frame, where the file does not state it."""
-        import av
-
-        count = 0
         # In an opening of its own: a damaged file cannot always be wound back.
         with self._open() as container:
-            try:
-                for packet in container.demux(self._stream(container)):
-                    count += bool(packet.size)
-            except (av.FFmpegError, ValueError):
-                pass  # the frames up to there are shown
-        return count
-
-    def _decoded(self, container: Any, stream: Any) -> Iterator[Any]:
-        import av
-
-        seen = False
-        try:
-            for frame in container.decode(stream):
-                seen = True
-                yield frame
-        except (av.FFmpegError, ValueError) as error:
-            if not seen:
-                raise self._unreadable(error) from error
+            return sum(bool(packet.size) for packet in packets(container, self._stream(container), []))
 
     def _unreadable(self, error: Exception) -> MediaError:
         reason = getattr(error, "strerror", None) or error

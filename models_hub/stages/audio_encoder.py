@@ -1,5 +1,6 @@
 """AUDIO -> ART_SPEECH: contextual lip motion units at the video's frame rate (CALS, our reconstruction)."""
 
+import logging
 import math
 
 import torch
@@ -15,6 +16,9 @@ from .inference import Placed
 
 BLOCK = 500  # units computed at once: 20 seconds
 NATIVE_FPS = 25.0
+INAUDIBLE_DB = -80.0  # relative to full scale; a little above the noise of 16 bits
+
+_log = logging.getLogger(__name__)  # without a host's own setting, warnings go to stderr
 
 
 @one_thread()
@@ -26,6 +30,8 @@ def encode_speech(
     progress: Progress | None = None,
 ) -> Speech:
     """Lip motion units of a recording, one per video frame.
+
+    A recording that is silent throughout is told of in a warning; the mouth rightly stays closed then.
 
     The network works at 25 units a second; at another frame rate, frame i reads the units on either side of
     its centre, (i + 0.5) / fps seconds, and mixes them linearly. At 25 a unit sees 1.24 s of sound exactly
@@ -55,10 +61,17 @@ def encode_speech(
     mel = network.normalise(mel)  # (4 T, M)
     units = encode_units(network, mel, progress, total)
     place = ((torch.arange(total, dtype=torch.float64) + 0.5) * (NATIVE_FPS / fps) - 0.5).clamp(min=0)
+    loudness = frame_loudness(samples, total, fps)
+    if loudness.max() <= INAUDIBLE_DB:
+        _log.warning(
+            "The recording is silent throughout (its loudest frame lies at %.0f dB, where full scale is 0), so the "
+            "mouth stays closed; check that it is the right file and that its sound is on.",
+            loudness.max(),
+        )
     return Speech(
         units=_between(units, place),
         mel=_between(mel.view(native, STEP, -1), place),
-        loudness=frame_loudness(samples, total, fps),
+        loudness=loudness,
         samples=waveform.shape[-1],
         sample_rate=int(sample_rate),
         fps=float(fps),

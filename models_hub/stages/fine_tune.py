@@ -17,8 +17,8 @@ from ..training.looking import drive_frame, unadapted
 from ..training.material import FootageClip, Material, Take, gather
 from ..training.objective import LossWeights
 from ..training.person_lips import tune_predictor
-from ..training.settings import TuneSettings, TuneState
-from ..training.tuning import Fit, Watch
+from ..training.settings import TuneSettings
+from ..training.tuning import Fit, TuneState, Watch
 from ..types import Face, Progress
 from .personal import face_codes, for_face
 

@@ -102,7 +102,7 @@ class Loop:
         judge: Callable[[int], None] | None = None,
         watch: Callable[[int], None] | None = None,
     ) -> LoopState:
-        """Take all steps that are left. Ctrl-C and SIGTERM wait for the end of a step and save first.
+        """Take all steps that are left. Ctrl-C, SIGTERM and SIGHUP wait for the end of a step and save first.
 
         Args:
             steps: in all.
@@ -314,7 +314,10 @@ def _interrupts() -> Iterator[list[int]]:
     if threading.current_thread() is not threading.main_thread():  # hosts run nodes in a thread, and cancel otherwise
         yield seen
         return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup ignores it
+        numbers.append(signal.SIGHUP)
+    before = {number: signal.getsignal(number) for number in numbers}
 
     def restore() -> None:
         for number, handler in before.items():

@@ -1,9 +1,8 @@
-"""How a fit runs, and how far it has come."""
+"""How a fit runs. Nothing heavy is imported here, since the command line shows these defaults in its help."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from ..errors import InputError
-from .loop import LoopState
 
 PARTS = ("generator", "warper", "memory", "predictor")
 """What can be trained: the decoder; encoder and flow; the facial memory; lips from sound."""
@@ -62,20 +61,3 @@ class TuneSettings:
         for name, (low, high) in limits.items():
             if not low <= getattr(self, name) <= high:
                 raise InputError(f"{name} is {getattr(self, name)}; give a number from {low:g} to {high:g}.")
-
-
-@dataclass
-class TuneState(LoopState):
-    """Counters of a fit.
-
-    Attributes:
-        frames: driven in a batch; falls when memory runs out.
-        before: mouth-region L1 on the held-back frames at the start, as `best` is; None without such frames.
-        looks: since it was best.
-        notes: sentences for the report.
-    """
-
-    frames: int = 0
-    before: float | None = None
-    looks: int = 0
-    notes: list[str] = field(default_factory=list)

@@ -7,7 +7,7 @@ step sees is a function of seed and step alone, and everything else that a step 
 import copy
 import json
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +20,30 @@ from . import fit
 from .batches import TuneSampler, Untouched, pictures, reference_frame
 from .devices import start_fabric
 from .looking import drive_frame, mouth_error, unadapted, watched_frames
-from .loop import CHECKPOINT, Kept, Loop
+from .loop import CHECKPOINT, Kept, Loop, LoopState
 from .material import Take
 from .objective import LossWeights, Objective, make_critics
-from .settings import LEAST_FRAMES, PREFIXES, TuneSettings, TuneState
+from .settings import LEAST_FRAMES, PREFIXES, TuneSettings
 
 Watch = Callable[[int, int, Callable[[], Tensor]], None]
 """Called after every step with (done, in all, a function that gives a preview (H, W, 3)); it may raise to cancel."""
+
+
+@dataclass
+class TuneState(LoopState):
+    """Counters of a fit.
+
+    Attributes:
+        frames: driven in a batch; falls when memory runs out.
+        before: mouth-region L1 on the held-back frames at the start, as `best` is; None without such frames.
+        looks: since it was best.
+        notes: sentences for the report.
+    """
+
+    frames: int = 0
+    before: float | None = None
+    looks: int = 0
+    notes: list[str] = field(default_factory=list)
 
 
 class Fit:

@@ -58,17 +58,25 @@ def find_input(name: str) -> Path:
     ComfyUI's annotations are understood: "name [output]" and "name [temp]" look in the output folder.
 
     Raises:
-        MediaError: there is no such file; the message lists the folders that were searched.
+        MediaError: there is no such file, and the message lists the folders that were searched; or there can be none.
     """
     if not isinstance(name, str) or not name.strip():
         raise MediaError(f"The file name {name!r} is empty; give the path of a file.")
+    try:
+        return _found(name)
+    except (OSError, ValueError) as error:  # too long, or with letters that no file name can have
+        reason = getattr(error, "strerror", None) or error
+        raise MediaError(f"{name!r} cannot be the name of a file ({reason}); check its spelling.") from error
+
+
+def _found(name: str) -> Path:
     run = execution()
     folders: tuple[Path, ...] = run.input_folders
     annotated = re.fullmatch(r"(.+) \[(input|output|temp)\]", name)
     if annotated and not any((folder / name).is_file() for folder in folders):
         name = annotated[1]
         folders = {"input": folders, "output": (run.output_folder,), "temp": (temp_folder(),)}[annotated[2]]
-    path = Path(name).expanduser()
+    path = Path(os.path.expanduser(name))
     tried = [path] if path.is_absolute() else [folder / path for folder in folders]
     for candidate in tried:
         if candidate.is_file():
@@ -111,8 +119,8 @@ def numbered_path(folder: Path, prefix: str, ending: str, size: tuple[int, int] 
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         names = os.listdir(target.parent)
-    except OSError as error:
-        reason = error.strerror or error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
         raise MediaError(f"The output folder {target.parent} cannot be used ({reason}); choose another one.") from error
     pattern = re.compile(re.escape(target.name) + r"_(\d+)[_.]", re.IGNORECASE if os.name == "nt" else 0)
     taken = [int(match[1]) for match in map(pattern.match, names) if match]

@@ -30,9 +30,18 @@ def test_flac_round_trip_keeps_every_sample(tmp_path, channels, samples, rate):
 @pytest.mark.parametrize(
     "container, codec", [("wav", "pcm_s16le"), ("mp3", "libmp3lame"), ("ogg", "libopus"), ("ipod", "aac")]
 )
-def test_usual_formats_are_read(tmp_path, container, codec):
+def test_usual_formats_are_read(tmp_path, caplog, container, codec):
     path = tmp_path / f"x.{container}"
-    waveform = tone(2 * RATE)
+    encoded(path, tone(2 * RATE), container, codec)
+    back, rate = read_audio(path)
+    assert not caplog.records
+    assert back.shape[0] == 1
+    assert back.shape[1] / rate == pytest.approx(2.0, abs=0.1)
+    assert back.abs().max() == pytest.approx(0.5, abs=0.1)
+
+
+def encoded(path, waveform, container, codec):
+    """Write (1, S) at RATE as another program would."""
     with av.open(str(path), "w", format=container) as output:
         stream = output.add_stream(codec, rate=RATE, layout="mono")
         resampler = av.AudioResampler(
@@ -42,10 +51,33 @@ def test_usual_formats_are_read(tmp_path, container, codec):
         frame.sample_rate = RATE
         for part in [*resampler.resample(frame), *resampler.resample(None), None]:
             output.mux(stream.encode(part))
+
+
+@pytest.mark.parametrize("container, codec", [("mp3", "libmp3lame"), ("ipod", "aac")])
+def test_what_follows_a_damaged_part_is_read_and_the_loss_told(tmp_path, caplog, container, codec):
+    path = tmp_path / f"x.{container}"
+    encoded(path, tone(4 * RATE), container, codec)
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + len(content) // 8] = b"\xff" * (len(content) // 8)
+    path.write_bytes(content)
     back, rate = read_audio(path)
-    assert back.shape[0] == 1
-    assert back.shape[1] / rate == pytest.approx(2.0, abs=0.1)
-    assert back.abs().max() == pytest.approx(0.5, abs=0.1)
+    assert 2.5 < back.shape[1] / rate < 3.9
+    assert [str(path) in record.getMessage() for record in caplog.records] == [True]
+    assert "of its 4.0" in caplog.text
+
+
+@pytest.mark.parametrize("kind", ["wav", "flac", "mp3"])
+def test_a_recording_that_was_cut_short_says_so(tmp_path, caplog, kind):
+    path = tmp_path / f"x.{kind}"
+    if kind == "flac":
+        write_audio(path, tone(4 * RATE), RATE)
+    else:
+        encoded(path, tone(4 * RATE), *{"wav": ("wav", "pcm_s16le"), "mp3": ("mp3", "libmp3lame")}[kind])
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    back, rate = read_audio(path)
+    assert back.shape[1] / rate == pytest.approx(2.0, abs=0.5)
+    assert len(caplog.records) == 1 and "of its 4.0" in caplog.text
 
 
 @pytest.mark.parametrize("channels", [1, 2, 7, 8, 9, 16])

@@ -217,6 +217,16 @@ def test_frames_that_change_their_size_come_in_the_first_one(tmp_path):
     assert torch.allclose(frames, torch.tensor(90 / 255), atol=0.02)
 
 
+def test_a_video_that_was_cut_short_says_so(tmp_path, caplog):
+    path = tmp_path / "x.mkv"
+    joined(path, (64, 48), frames=100)
+    assert sum(map(len, VideoReader(path).frames())) == 100 and not caplog.records
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    shown = sum(map(len, VideoReader(path).frames()))
+    assert 20 < shown < 80
+    assert [f"{path} is damaged or cut short: {shown / 25:.2f} s of its 4.00 s" in line for line in caplog.messages]
+
+
 @pytest.mark.parametrize("share", [0.1, 0.3, 0.5, 0.9])
 @pytest.mark.parametrize("kind", ["matroska", "avi", "mpegts", "mp4"])
 def test_a_cut_file_gives_frames_or_a_sentence(tmp_path, kind, share):

@@ -95,6 +95,19 @@ def test_progress_is_told_and_may_cancel(voice, monkeypatch):
         encode_speech(voice, 16_000, progress=cancel)
 
 
+def test_silence_is_told_and_a_voice_is_not(voice, caplog):
+    for quiet in (torch.zeros(8000), 2**-15 * torch.randn(8000, generator=torch.Generator().manual_seed(0)).sign()):
+        caplog.clear()
+        encode_speech(quiet, 16_000)
+        assert [record.levelname for record in caplog.records] == ["WARNING"]
+        assert "silent throughout" in caplog.text and "mouth stays closed" in caplog.text
+    caplog.clear()
+    encode_speech(voice, 16_000)
+    encode_speech(0.01 * voice, 16_000)
+    encode_speech(torch.cat([torch.zeros(160_000), voice]), 16_000)
+    assert not caplog.records
+
+
 @pytest.mark.parametrize("fps", [0, -25, 1e9, float("nan")])
 def test_a_useless_frame_rate_gets_a_sentence(fps):
     with pytest.raises(InputError, match="frame rate"):

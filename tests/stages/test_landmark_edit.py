@@ -88,3 +88,4 @@ def test_the_node_checks_times_that_it_can_see():
     assert ArticulateEditLandmarks.validate_inputs(start=None, end=1.0) is True
     assert "exchange" in ArticulateEditLandmarks.validate_inputs(start=2.0, end=1.0)
     assert "0 or more" in ArticulateEditLandmarks.validate_inputs(start=-1.0, end=0.0)
+    assert "0 or more" in ArticulateEditLandmarks.validate_inputs(start=None, end=-1.0)

@@ -85,7 +85,7 @@ def test_steps_that_are_not_finite_change_nothing_and_are_counted(tmp_path, monk
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_ctrl_c_waits_for_the_step_and_saves(tmp_path, number):
     tiny, before = Tiny(tmp_path, save_every=100), signal.getsignal(number)
 

@@ -138,13 +138,55 @@ def test_an_existing_output_is_kept_before_any_work(files, capsys):
     assert "--overwrite" in capsys.readouterr().err and kept.read_bytes() == b"before"
 
 
+@pytest.mark.parametrize("link", [None, os.symlink, os.link])
+def test_an_input_is_never_overwritten(files, link, capsys):
+    portrait, voice, video = write_sample(files), files / "voice.flac", files / "video.mp4"
+    for command, other, output in (("talk", voice, portrait), ("talk", voice, voice), ("drive", video, video)):
+        before = output.read_bytes()
+        given = output
+        if link is not None:
+            given = files / "out" / "link.mp4"
+            given.unlink(missing_ok=True)
+            link(output, given)
+        assert main([command, str(portrait), str(other), "-o", str(given), "--overwrite", "--quiet"]) == 1
+        assert "same file as the input" in capsys.readouterr().err and output.read_bytes() == before
+    assert main(["sheet", str(video), "-o", str(given), "--overwrite"]) == 1
+    assert "same file as the input" in capsys.readouterr().err and video.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "name, said",
+    [
+        ("t.png", "does not end in .mp4"),
+        ("t.gif", "does not end in .mp4"),
+        ("t", "does not end in .mp4"),
+        ("-", "does not end in .mp4"),
+        ("new/", "is a folder"),
+        ("x" * 300 + ".mp4", "too long"),
+        ("t\0.mp4", "cannot be written"),
+    ],
+)
+@pytest.mark.parametrize("command, other", [("talk", "voice.flac"), ("drive", "video.mp4")])
+def test_an_output_name_that_is_no_video_gets_a_sentence_before_any_work(files, command, other, name, said, capsys):
+    output = str(files / "out") + os.sep + name if name != "-" else name
+    assert main([command, str(write_sample(files)), str(files / other), "-o", output, "--overwrite"]) == 1
+    printed = capsys.readouterr().err
+    assert said in printed and "Traceback" not in printed and not list((files / "out").iterdir())
+
+
+def test_an_input_name_that_is_too_long_gets_a_sentence(files, capsys):
+    assert main(["talk", "x" * 300, str(files / "voice.flac"), "-o", str(files / "out" / "t.mp4")]) == 1
+    assert "cannot be opened" in capsys.readouterr().err
+
+
 def test_an_output_folder_that_cannot_be_made_is_told(files, capsys):
     output = files / "voice.flac" / "t.mp4"
     assert main(["talk", str(write_sample(files)), str(files / "voice.flac"), "-o", str(output)]) == 1
     assert "cannot be written" in capsys.readouterr().err
 
 
-def test_ctrl_c_leaves_no_half_file(tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_ctrl_c_leaves_no_half_file(tmp_path, number):
     write_picture(tmp_path / "a.png", torch.rand(64, 64, 3))
     workflow = {
         "1": node("LoadImage", image="a.png"),
@@ -153,7 +195,7 @@ def test_ctrl_c_leaves_no_half_file(tmp_path):
         "4": node("SaveVideo", video=["3", 0], filename_prefix="v", format="mp4", codec="auto"),
     }
     (tmp_path / "x.json").write_text(json.dumps(workflow))
-    interrupted(tmp_path, ["run", str(tmp_path / "x.json"), "--output-dir", str(tmp_path / "out")])
+    interrupted(tmp_path, ["run", str(tmp_path / "x.json"), "--output-dir", str(tmp_path / "out")], number=number)
 
 
 def test_ctrl_c_while_frames_are_made_leaves_no_half_file(tmp_path):
@@ -162,23 +204,50 @@ def test_ctrl_c_while_frames_are_made_leaves_no_half_file(tmp_path):
     assert interrupted(tmp_path, command, seconds=1.0) < 10  # of the minutes that the whole video takes
 
 
-def interrupted(tmp_path, arguments, seconds=0.0) -> float:
-    """Press Ctrl-C some seconds after a command began to write into `out`; the seconds that it took to end well."""
+def interrupted(tmp_path, arguments, seconds=0.0, number=signal.SIGINT) -> float:
+    """Press Ctrl-C, or send another signal, some seconds after a command began to write; the seconds it took to end."""
     output, command = tmp_path / "out", [sys.executable, "-m", "articulate", *arguments]
     # A test run started in the background ignores the interrupt, and its children would inherit that.
-    heard = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    heard = functools.partial(signal.signal, number, signal.SIG_DFL)
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=tmp_path, preexec_fn=heard)
     deadline = time.monotonic() + 60
     while not list(output.glob("*.part")) and time.monotonic() < deadline and process.poll() is None:
         time.sleep(0.05)
     time.sleep(seconds)
     pressed = time.monotonic()
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130, said
     assert "Cancelled" in said and "Traceback" not in said
     assert list(output.iterdir()) == []
     return time.monotonic() - pressed
+
+
+def test_ctrl_c_while_options_are_read_gets_a_sentence(monkeypatch, capsys):
+    def interrupted(parser):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(COMMANDS["finetune"], "add_arguments", interrupted)
+    assert main(["talk", "--help"]) == 130
+    assert "Cancelled" in capsys.readouterr().err
+
+
+def test_signals_are_as_before_when_a_command_has_ended():
+    before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)]
+    assert main(["--help"]) == 0
+    assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)] == before
+
+
+def test_help_needs_nothing_heavy():
+    code = """
+import sys
+from articulate.workflows.commands import COMMANDS, main
+for command in ([], *([name] for name in COMMANDS)):
+    assert main([*command, "--help"]) == 0
+print([name for name in ("torch", "numpy", "av", "PIL") if name in sys.modules])
+"""
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert printed.splitlines()[-1] == "[]"
 
 
 def test_a_contact_sheet_shows_every_frame_of_a_short_video(files, capsys):

@@ -61,6 +61,12 @@ def test_a_missing_file_is_told_before_anything_runs(tmp_path, class_type, name)
         run({"1": node(class_type, **{name: "nope.bin"})}, input_dir=tmp_path, targets=["1"])
 
 
+@pytest.mark.parametrize("name", ["\ud800", "\0", "x" * 300, "x" * 300 + " [output]", "~nobody-of-that-name/x"])
+def test_a_name_that_no_file_can_have_gets_a_sentence(tmp_path, name):
+    with executing(Execution((tmp_path,), tmp_path)), pytest.raises(MediaError, match="file"):
+        find_input(name)
+
+
 def test_frames_and_sound_become_a_file_and_come_back(tmp_path):
     waveform = torch.sin(torch.arange(16000) / 20)[None] / 2
     write_audio(tmp_path / "a.flac", waveform, 16000)
@@ -87,6 +93,32 @@ def test_what_cannot_be_encoded_is_said(tmp_path, format, codec):
     parts = Types.VideoComponents(torch.zeros(2, 16, 16, 3), Fraction(25))
     with pytest.raises(MediaError, match=r"mp4 with H\.264"):
         InputImpl.VideoFromComponents(parts).save_to(str(tmp_path / "x"), format=format, codec=codec)
+
+
+@pytest.mark.parametrize(
+    "settings, said",
+    [
+        ({"format": "webm"}, r"mp4 with H\.264"),
+        ({"format": "mkv", "codec": "h264"}, r"mp4 with H\.264"),
+        ({"format": "mp4", "codec": "av1"}, r"mp4 with H\.264"),
+        ({"format": "mp4", "codec": "auto", "format.codec": "av1"}, r"mp4 with H\.264"),
+        ({"format": "gif"}, "'gif' is not one of"),
+        ({"format": "mp4", "format.codec": "vp9"}, "'vp9' is not one of"),
+        ({"format": "mp4", "format.codec.encoding.crf": 64}, "crf: 64.0 is above the greatest value, 63"),
+        ({"format": "mp4", "codec": "av1", "format.codec": "h264"}, ""),
+    ],
+)
+def test_what_cannot_be_encoded_is_said_before_anything_runs(tmp_path, video, settings, said):
+    video.save_to(str(tmp_path / "in.mp4"))
+    workflow = {
+        "1": node("LoadVideo", file="in.mp4"),
+        "2": node("SaveVideo", video=["1", 0], filename_prefix="x", **settings),
+    }
+    if not said:
+        assert run(workflow, input_dir=tmp_path, output_dir=tmp_path / "out").files["2"]
+        return
+    with pytest.raises(WorkflowError, match=said):  # not the error of a node that ran
+        run(workflow, input_dir=tmp_path, output_dir=tmp_path / "out")
 
 
 def levels(video):

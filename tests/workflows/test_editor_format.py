@@ -118,6 +118,14 @@ def test_a_link_that_leads_nowhere_is_told(graph):
         api_format(graph, "it")
 
 
+@pytest.mark.parametrize("row", [[1], [1, 1], [1, 5, 0, 2, 0, "IMAGE"]])
+def test_a_broken_row_of_links_is_told(graph, row):
+    graph["nodes"].append(node(5, "Reroute", inputs=[("", "*", 1)], outputs=["IMAGE"]))  # which feeds itself
+    graph["links"][0] = row
+    with pytest.raises(WorkflowError, match="open it in ComfyUI and save it again"):
+        api_format(graph, "it")
+
+
 def test_core_definitions_agree_with_the_nodes_that_run_here():
     from articulate.workflows.core_nodes import CORE_NODES
 

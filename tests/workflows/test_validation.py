@@ -1,6 +1,7 @@
 import pytest
 from articulate.models_hub.errors import WorkflowError
 from articulate.workflows.graph import load_workflow
+from articulate.workflows.runner import known_nodes
 from articulate.workflows.validation import checked, find_problems
 
 
@@ -31,6 +32,8 @@ BAD = [
         {"1": node("Number", value=1, kind="fency"), "2": SHOW},
         ["'fency' is not one of 'plain', 'fancy'", "mean 'fancy'"],
     ),
+    ({"1": node("Number", value=1, kind=[None, 0]), "2": SHOW}, ["it takes one of its choices, not [None, 0]"]),
+    ({"1": node("Number", value=1, kind=None), "2": SHOW}, ["it takes one of its choices, not None"]),
     ({"1": node("Show", value=["9", 0])}, ["linked to node 9, which is not in the workflow"]),
     ({"1": node("Number", value=1), "2": node("Show", value=["1", 2])}, ["output 2 of node 1", "2 outputs"]),
     ({"1": node("Number", value=1), "2": node("Show", value=["1", -1])}, ["output -1 of node 1"]),
@@ -75,6 +78,19 @@ def test_nodes_that_nothing_needs_may_be_unfinished(nodes):
     assert problems(workflow, nodes) == []
 
 
+def test_a_wrong_link_hides_nothing_upstream_of_it(nodes):
+    workflow = {
+        "1": node("Number", value=500),
+        "2": node("Add", a=["1", 0]),
+        "3": node("Show", value=["77", 0]),
+        "4": node("Checked", even=3),
+    }
+    found = problems(workflow, nodes)
+    for said in ("node 77", "500 is above", "node 2 (Add), input 'b'", "3 is odd"):
+        assert sum(said in problem for problem in found) == 1, said
+    assert len(found) == 4
+
+
 def test_values_come_in_the_type_of_their_input(nodes):
     workflow = checked(load_workflow({"1": node("Number", value="7", scale=1, label=5, negative=1), "2": SHOW}), nodes)
     inputs = workflow.nodes["1"].inputs
@@ -91,3 +107,11 @@ def test_an_own_check_replaces_the_range_check_and_sees_links_as_none(nodes):
 def test_large_seeds_stay_exact(nodes):
     workflow = load_workflow({"1": node("Add", a=2**64 - 1, b=0), "2": SHOW})
     assert checked(workflow, nodes).nodes["1"].inputs["a"] == 2**64 - 1
+
+
+@pytest.mark.parametrize("weights", [[None, 0], {"a": 1}, 5, 0.5, None, True])
+def test_weights_that_are_no_text_are_told(weights):
+    links = {"face": ["2", 0], "density": ["2", 0]}
+    workflow = {"1": node("ArticulateWarper", weights=weights, repository="", **links), "2": node("Elsewhere")}
+    elsewhere, found = problems(workflow, known_nodes())
+    assert "node 2 (Elsewhere)" in elsewhere and "weights" in found

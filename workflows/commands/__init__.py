@@ -28,6 +28,9 @@ COMMANDS: dict[str, ModuleType] = {
     "workflow": workflow,
 }
 
+ENDS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
+"""Signals that ask a program to end: a polite kill, and a terminal that is closed (which Windows does not have)."""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command.
@@ -38,14 +41,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
-    parser = _parser()
+    before = {number: signal.getsignal(number) for number in ENDS}
     try:
-        arguments = parser.parse_args(argv)
-    except SystemExit as end:  # --help, or a wrong option, already explained by argparse
-        return end.code if isinstance(end.code, int) else 2
-    before = signal.getsignal(signal.SIGTERM)
-    try:
-        _cancel_on(signal.SIGTERM)
+        for number in ENDS:
+            _cancel_on(number)
+        try:
+            arguments = _parser().parse_args(argv)
+        except SystemExit as end:  # --help, or a wrong option, already explained by argparse
+            return end.code if isinstance(end.code, int) else 2
         return COMMANDS[arguments.command].run(arguments) or 0
     except ArticulateError as error:
         print(f"articulate: {error}", file=sys.stderr)
@@ -57,7 +60,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     finally:
-        _restore(signal.SIGTERM, before)
+        for number, handler in before.items():
+            _restore(number, handler)
 
 
 def _parser() -> argparse.ArgumentParser:

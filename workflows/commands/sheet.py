@@ -21,10 +21,12 @@ def run(arguments: argparse.Namespace) -> int:
     """Write the sheet and print where it is."""
     from ...models_hub.errors import InputError
     from ...models_hub.evaluation.contact_sheet import default_path, save_contact_sheet
+    from ...models_hub.media.files import check_other
 
     if not (1 <= arguments.columns <= 64 and 1 <= arguments.rows <= 64):
         raise InputError(f"{arguments.columns} columns and {arguments.rows} rows are out of range; take 1 to 64.")
     output = arguments.output or default_path(arguments.video)
+    check_other(output, [arguments.video])
     save_contact_sheet(arguments.video, output, arguments.columns, arguments.rows, arguments.overwrite)
     print(output)
     return 0

@@ -1,8 +1,10 @@
 """What `talk` and `drive` share: fill in a workflow, render its video to the file that was asked for."""
 
 import argparse
+import os
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +34,11 @@ def render(workflow_file: str, files: dict[str, str], settings: dict[str, Any], 
         files: what each input file must be, by its path.
         settings: values by "CLASS.INPUT"; None keeps the workflow's own.
         arguments: the parsed options of `add_arguments`.
+
+    Raises:
+        MediaError: an input cannot be read, or the output is an input, no .mp4 or cannot be written.
     """
-    from ...models_hub.media.files import check_readable, check_writable
+    from ...models_hub.media.files import check_readable
     from ...models_hub.stages.inference import runtime_on, using_runtime
     from ...nodes.standin.execution import Execution, executing
     from ..graph import load_workflow
@@ -41,7 +46,7 @@ def render(workflow_file: str, files: dict[str, str], settings: dict[str, Any], 
 
     for path, kind in files.items():
         check_readable(path, kind)
-    output = check_writable(arguments.output, arguments.overwrite)  # before minutes of work, not after
+    output = output_file(arguments.output, files, arguments.overwrite)  # before minutes of work, not after
     runs = {"device": arguments.device, "precision": arguments.precision}
     started = time.perf_counter()
     settings = settings | {
@@ -74,3 +79,27 @@ def render(workflow_file: str, files: dict[str, str], settings: dict[str, Any], 
                 file=sys.stderr,
             )
     return 0
+
+
+def output_file(name: str, inputs: Iterable[str], overwrite: bool) -> Path:
+    """The path of the video to write.
+
+    Args:
+        name: as it was given.
+        inputs: files that are read, and stay as they are whatever `overwrite` says.
+        overwrite: another existing file may be replaced.
+
+    Raises:
+        MediaError: it is one of the inputs, does not end in .mp4, or cannot be written.
+    """
+    from ...models_hub.errors import MediaError
+    from ...models_hub.media.files import check_other, check_writable
+
+    if name.endswith((os.sep, os.altsep or os.sep)):
+        raise MediaError(f"{name} is a folder, so no file can be written there; add a file name, as {name}talking.mp4.")
+    check_other(name, inputs)
+    path = Path(os.path.expanduser(name))
+    if path.suffix.lower() != ".mp4":
+        raise MediaError(f"{name} does not end in .mp4, the only kind of video that is written; name it so.")
+    check_writable(path, overwrite)
+    return path

@@ -1,6 +1,7 @@
 """Loading, taking apart, making and saving videos, as ComfyUI's core does it."""
 
 import os
+from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
 
@@ -10,6 +11,8 @@ from ...models_hub.errors import InputError
 from ...nodes import host
 from ...nodes.standin import InputImpl, Types, VideoInput, io, ui
 from ...nodes.standin.execution import execution, find_input, numbered_path
+from ...nodes.standin.video_impl import refuse_other_than_mp4
+from ..validation import outside
 from .images import file_exists
 
 
@@ -119,6 +122,17 @@ class SaveVideo(io.ComfyNode):
         )
 
     @classmethod
+    def validate_inputs(cls, **given: Any) -> bool | str:
+        """Said before anything runs: values out of range, and what only ComfyUI can encode. Links come as None."""
+        for socket in cls.GET_SCHEMA().inputs:
+            value = given.get(socket.id)
+            message = "" if value is None else outside(value, socket)
+            if message:
+                return f"{socket.id}: {message}"
+        refuse_other_than_mp4(given.get("format") or "auto", _codec(given) or "auto")
+        return True
+
+    @classmethod
     def execute(
         cls, video: VideoInput, filename_prefix: str, format: str, codec: str = "auto", **nested: Any
     ) -> io.NodeOutput:
@@ -130,12 +144,17 @@ class SaveVideo(io.ComfyNode):
         video.save_to(
             str(path),
             format=container,
-            codec=host.Types.VideoCodec(nested.get("format.codec", codec)),
+            codec=host.Types.VideoCodec(_codec({"codec": codec} | nested)),
             metadata=metadata,
             crf=nested.get("format.codec.encoding.crf"),
         )
         saved = ui.SavedResult(path.name, subfolder, io.FolderType.output)
         return io.NodeOutput(video, ui=ui.PreviewVideo([saved]))
+
+
+def _codec(given: Mapping[str, Any]) -> str | None:
+    """The codec by its newer name, or else by its older one."""
+    return given.get("format.codec", given.get("codec"))
 
 
 class TrimVideo(io.ComfyNode):
