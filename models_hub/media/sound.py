@@ -3,13 +3,13 @@
 import os
 from typing import IO, Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from ..errors import MediaError
 from .decoding import decoded, stated_seconds, warn_of_loss
 from .files import check_readable, written_whole
+from .recording import Recording
 
 
 def read_audio(path: str | os.PathLike) -> tuple[Tensor, int]:
@@ -34,32 +34,29 @@ def decode_audio(file: IO[bytes], name: str) -> tuple[Tensor, int]:
     """
     import av
 
-    pieces: list[np.ndarray] = []
     damage: list[Exception] = []
-    last = rate = resampler = None
+    recording = last = None
     try:
         with av.open(file) as container:
             stream = _sound_stream(container, name)
             stated = stated_seconds(container, stream, file)
+            recording = Recording(stated or (container.duration or 0) / 1e6)
             for last in decoded(container, stream, damage):
-                if resampler is None:
-                    rate = last.sample_rate
-                    resampler = av.AudioResampler(format="flt", layout=last.layout, rate=rate)
-                pieces += [_samples(part) for part in resampler.resample(last)]
+                recording.add(last)
+            recording.finish()
     except (av.FFmpegError, ValueError, EOFError) as error:
         damage.append(error)
-    pieces = [piece for piece in pieces if piece.size]
-    if damage and not pieces:
+    length = recording.length if recording else 0
+    if damage and not length:
         raise MediaError(
             f"{name} cannot be read as sound ({_reason(damage[0])}); it is damaged, cut short or not a sound file. "
             "Copy or export it again."
         ) from damage[0]
-    if not pieces:
+    if not length:
         raise MediaError(f"{name} has a sound track without a single sample; choose another recording.")
-    values = np.concatenate(pieces, axis=1)
-    values = values[:, : values.shape[1] - _filling(last, rate)]
-    warn_of_loss(name, "sound", values.shape[1] / rate, stated, damage)
-    return torch.from_numpy(np.ascontiguousarray(values)), rate
+    values = recording.samples()[:, : length - _filling(last, recording.rate)]
+    warn_of_loss(name, "sound", values.shape[1] / recording.rate, stated, damage)
+    return torch.from_numpy(values), recording.rate
 
 
 def _sound_stream(container: Any, name: str) -> Any:
@@ -78,14 +75,6 @@ def _filling(frame: Any, rate: int) -> int:
     filling = frame.samples - round(frame.duration * frame.time_base * rate)
     rounding = frame.time_base * rate  # a container that counts in milliseconds cannot say it exactly
     return filling if filling > rounding else 0
-
-
-def _samples(frame: Any) -> np.ndarray:
-    """The samples of a packed ("flt") frame, (C, S).
-
-    Not of a planar one: PyAV looks for its channels past the frame's own eight, which ends Python.
-    """
-    return frame.to_ndarray().reshape(-1, frame.layout.nb_channels).T
 
 
 def _reason(error: Exception) -> Any:
