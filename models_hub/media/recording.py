@@ -1,11 +1,18 @@
 """One recording put together from decoded frames."""
 
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
 _AT_ONCE_BYTES = 1 << 30
 """Room made ahead by what a file states of its length, at most; a damaged one may state anything."""
+
+_NOTICED_SECONDS = 0.03
+"""Time stamps are rounded and jitter by less; a frame that is more than this away from its time is moved there."""
+
+_OVERLAP_SECONDS, _GAP_SECONDS = 1.0, 60.0
+"""Time stamps that jump back or on by more than this are not believed."""
 
 
 class Recording:
@@ -14,18 +21,24 @@ class Recording:
     Attributes:
         rate: samples a second, of the first frame; later ones are brought to it, and to the first's channels.
         length: samples so far.
+        silent: how many of them only keep the others in time, where a file has none.
     """
 
-    def __init__(self, stated: float):
-        """`stated`: seconds, as far as is known; a longer recording fits too."""
-        self._stated = stated
+    def __init__(self, stated: float, start: Fraction | None = None):
+        """An empty one.
+
+        Args:
+            stated: its seconds, as far as is known; a longer one fits too.
+            start: the time stamp, in seconds, at which it starts; None for that of its first frame.
+        """
+        self._stated, self._start = stated, start
         self._values: np.ndarray | None = None
         self._resampler: Any = None
         self._format: tuple | None = None
-        self.rate = self.length = 0
+        self.rate = self.length = self.silent = 0
 
     def add(self, frame: Any) -> None:
-        """Put a frame of PyAV behind the others."""
+        """Put a frame of PyAV where its time stamp says, or behind the others if it has none."""
         import av
 
         if self._values is None:
@@ -38,8 +51,33 @@ class Recording:
             self.finish()
             self._resampler = av.AudioResampler(format="flt", layout=self._layout, rate=self.rate)
             self._format = made_for
+        early = self._early(frame)
         for part in self._resampler.resample(frame):
-            self._append(_samples(part))
+            samples = _samples(part)
+            self._append(samples[:, early:])
+            early = max(0, early - samples.shape[1])
+
+    def _early(self, frame: Any) -> int:
+        """How many samples of a frame lie where there is sound already, or before the start.
+
+        If the frame comes late, silence is added up to it.
+        """
+        if frame.pts is None:
+            return 0
+        time = frame.pts * frame.time_base
+        if self._start is None or (not self.length and abs(time - self._start) > _GAP_SECONDS):
+            self._start = time
+        late = round((time - self._start) * self.rate) - self.length
+        if self.length and abs(late) <= _NOTICED_SECONDS * self.rate:
+            return 0
+        if self.length and not -_OVERLAP_SECONDS * self.rate <= late <= _GAP_SECONDS * self.rate:
+            self._start = time - Fraction(self.length, self.rate)
+            return 0
+        if late > 0:
+            self._make_room(self.length + late)
+            self.length += late
+            self.silent += late
+        return max(0, -late)
 
     def finish(self) -> None:
         """Add what the conversion of the last frames held back."""

@@ -1,6 +1,7 @@
 """Sound files <-> tensors."""
 
 import os
+from fractions import Fraction
 from typing import IO, Any
 
 import torch
@@ -16,7 +17,8 @@ def read_audio(path: str | os.PathLike) -> tuple[Tensor, int]:
     """The sound of any audio or video file as ((C, S) float32 in -1..1, samples a second).
 
     Nothing is resampled or mixed. The samples that a codec adds at the start and at the end are left out where
-    the file says how many there are. Damaged parts are left out too; a warning then says how much is left.
+    the file says how many there are. In a video, the sound starts with the picture: it is cut, or silence is put
+    before it; gaps become silence. Damaged parts are left out too; a warning then says how much is left.
 
     Raises:
         MediaError: the file is missing, empty, damaged, or has no sound.
@@ -26,8 +28,13 @@ def read_audio(path: str | os.PathLike) -> tuple[Tensor, int]:
         return decode_audio(file, str(path))
 
 
-def decode_audio(file: IO[bytes], name: str) -> tuple[Tensor, int]:
+def decode_audio(file: IO[bytes], name: str, start: Fraction | None = None) -> tuple[Tensor, int]:
     """As `read_audio`, from an open file.
+
+    Args:
+        file: open for reading bytes.
+        name: the file, for messages.
+        start: time stamp of the first picture in seconds, if it is known better than by the file's head.
 
     Raises:
         MediaError: the file is damaged or has no sound.
@@ -40,7 +47,9 @@ def decode_audio(file: IO[bytes], name: str) -> tuple[Tensor, int]:
         with av.open(file) as container:
             stream = _sound_stream(container, name)
             stated = stated_seconds(container, stream, file)
-            recording = Recording(stated or (container.duration or 0) / 1e6)
+            recording = Recording(
+                stated or (container.duration or 0) / 1e6, _picture_start(container) if start is None else start
+            )
             for last in decoded(container, stream, damage):
                 recording.add(last)
             recording.finish()
@@ -55,7 +64,7 @@ def decode_audio(file: IO[bytes], name: str) -> tuple[Tensor, int]:
     if not length:
         raise MediaError(f"{name} has a sound track without a single sample; choose another recording.")
     values = recording.samples()[:, : length - _filling(last, recording.rate)]
-    warn_of_loss(name, "sound", values.shape[1] / recording.rate, stated, damage)
+    warn_of_loss(name, "sound", (values.shape[1] - recording.silent) / recording.rate, stated, damage)
     return torch.from_numpy(values), recording.rate
 
 
@@ -66,6 +75,18 @@ def _sound_stream(container: Any, name: str) -> Any:
     if stream.codec_context is None:
         raise MediaError(f"{name} has sound of a kind that is not known here, or is damaged; export it again, as FLAC.")
     return stream
+
+
+def _picture_start(container: Any) -> Fraction | None:
+    """Time stamp of the first picture in seconds; None where there is none, or only the cover of a piece of music."""
+    import av
+
+    moving = [
+        stream for stream in container.streams.video if not stream.disposition & av.stream.Disposition.attached_pic
+    ]
+    if not moving or moving[0].start_time is None:
+        return None
+    return moving[0].start_time * moving[0].time_base
 
 
 def _filling(frame: Any, rate: int) -> int:

@@ -48,6 +48,7 @@ class VideoReader:
         if not self.frame_count:
             self.frame_count = self._counted()
         self._coded_size = (first.width, first.height)
+        self._start = None if first.pts is None else first.pts * first.time_base
         turned = first.rotation % 180 == 90
         self.size = (first.height, first.width) if turned else (first.width, first.height)
 
@@ -91,14 +92,14 @@ class VideoReader:
             yield _batch(held)
 
     def read_audio(self) -> tuple[Tensor, int] | None:
-        """The sound track as ((C, S), samples a second), or None if there is none."""
+        """The sound track as ((C, S), samples a second), or None if there is none; it starts with the first frame."""
         if not self.has_audio:
             return None
         if hasattr(self._source, "read"):
             self._source.seek(0)
-            return decode_audio(self._source, self.name)
+            return decode_audio(self._source, self.name, self._start)
         with open(self._source, "rb") as file:
-            return decode_audio(file, self.name)
+            return decode_audio(file, self.name, self._start)
 
     @contextmanager
     def _open(self) -> Iterator[Any]:
