@@ -215,6 +215,25 @@ def test_sound_keeps_its_time_in_the_picture(tmp_path, caplog, case, clicks):
     assert not caplog.records
 
 
+def test_frames_at_uneven_times_are_shown_at_theirs(tmp_path):
+    timed(tmp_path / "x.mkv", missing=[*range(10, 20), *range(30, 35)])
+    reader = VideoReader(tmp_path / "x.mkv")
+    levels = torch.cat(list(reader.frames(7))).mean((1, 2, 3)) * 255
+    assert len(levels) == reader.frame_count and reader.duration == pytest.approx(2.0, abs=0.1)
+    for number, level in enumerate(levels):
+        wanted = float(number / reader.fps) * 25  # the number of the picture, were none missing
+        last = next(n for n in range(int(wanted + 0.6), -1, -1) if not (10 <= n < 20 or 30 <= n < 35))
+        assert level / 5 == pytest.approx(last, abs=1.1)
+    part = torch.cat(list(reader.frames(start=12, stop=25))).mean((1, 2, 3)) * 255
+    assert torch.equal(part, levels[12:25])
+
+
+def test_frames_at_even_times_are_left_as_they_are(tmp_path):
+    timed(tmp_path / "x.mkv", picture_starts=0.2)
+    levels = torch.cat(list(VideoReader(tmp_path / "x.mkv").frames())).mean((1, 2, 3)) * 255
+    assert torch.allclose(levels, 5.0 * torch.arange(50), atol=4)
+
+
 def joined(path, *sizes, format="matroska", frames=10):
     """A file of one picture track made of recordings of these (width, height), as cameras that switch make it."""
     with av.open(str(path), "w", format=format) as container:
