@@ -1,22 +1,24 @@
 """Sound files <-> tensors."""
 
 import os
+from fractions import Fraction
 from typing import IO, Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from ..errors import MediaError
 from .decoding import decoded, stated_seconds, warn_of_loss
 from .files import check_readable, written_whole
+from .recording import Recording
 
 
 def read_audio(path: str | os.PathLike) -> tuple[Tensor, int]:
     """The sound of any audio or video file as ((C, S) float32 in -1..1, samples a second).
 
     Nothing is resampled or mixed. The samples that a codec adds at the start and at the end are left out where
-    the file says how many there are. Damaged parts are left out too; a warning then says how much is left.
+    the file says how many there are. In a video, the sound starts with the picture: it is cut, or silence is put
+    before it; gaps become silence. Damaged parts are left out too; a warning then says how much is left.
 
     Raises:
         MediaError: the file is missing, empty, damaged, or has no sound.
@@ -26,40 +28,44 @@ def read_audio(path: str | os.PathLike) -> tuple[Tensor, int]:
         return decode_audio(file, str(path))
 
 
-def decode_audio(file: IO[bytes], name: str) -> tuple[Tensor, int]:
+def decode_audio(file: IO[bytes], name: str, start: Fraction | None = None) -> tuple[Tensor, int]:
     """As `read_audio`, from an open file.
+
+    Args:
+        file: open for reading bytes.
+        name: the file, for messages.
+        start: time stamp of the first picture in seconds, if it is known better than by the file's head.
 
     Raises:
         MediaError: the file is damaged or has no sound.
     """
     import av
 
-    pieces: list[np.ndarray] = []
     damage: list[Exception] = []
-    last = rate = resampler = None
+    recording = last = None
     try:
         with av.open(file) as container:
             stream = _sound_stream(container, name)
             stated = stated_seconds(container, stream, file)
+            recording = Recording(
+                stated or (container.duration or 0) / 1e6, _picture_start(container) if start is None else start
+            )
             for last in decoded(container, stream, damage):
-                if resampler is None:
-                    rate = last.sample_rate
-                    resampler = av.AudioResampler(format="flt", layout=last.layout, rate=rate)
-                pieces += [_samples(part) for part in resampler.resample(last)]
+                recording.add(last)
+            recording.finish()
     except (av.FFmpegError, ValueError, EOFError) as error:
         damage.append(error)
-    pieces = [piece for piece in pieces if piece.size]
-    if damage and not pieces:
+    length = recording.length if recording else 0
+    if damage and not length:
         raise MediaError(
             f"{name} cannot be read as sound ({_reason(damage[0])}); it is damaged, cut short or not a sound file. "
             "Copy or export it again."
         ) from damage[0]
-    if not pieces:
+    if not length:
         raise MediaError(f"{name} has a sound track without a single sample; choose another recording.")
-    values = np.concatenate(pieces, axis=1)
-    values = values[:, : values.shape[1] - _filling(last, rate)]
-    warn_of_loss(name, "sound", values.shape[1] / rate, stated, damage)
-    return torch.from_numpy(np.ascontiguousarray(values)), rate
+    values = recording.samples()[:, : length - _filling(last, recording.rate)]
+    warn_of_loss(name, "sound", (values.shape[1] - recording.silent) / recording.rate, stated, damage)
+    return torch.from_numpy(values), recording.rate
 
 
 def _sound_stream(container: Any, name: str) -> Any:
@@ -71,6 +77,18 @@ def _sound_stream(container: Any, name: str) -> Any:
     return stream
 
 
+def _picture_start(container: Any) -> Fraction | None:
+    """Time stamp of the first picture in seconds; None where there is none, or only the cover of a piece of music."""
+    import av
+
+    moving = [
+        stream for stream in container.streams.video if not stream.disposition & av.stream.Disposition.attached_pic
+    ]
+    if not moving or moving[0].start_time is None:
+        return None
+    return moving[0].start_time * moving[0].time_base
+
+
 def _filling(frame: Any, rate: int) -> int:
     """How many samples at the end of the last frame are no sound, but fill it up."""
     if not frame.duration:
@@ -78,14 +96,6 @@ def _filling(frame: Any, rate: int) -> int:
     filling = frame.samples - round(frame.duration * frame.time_base * rate)
     rounding = frame.time_base * rate  # a container that counts in milliseconds cannot say it exactly
     return filling if filling > rounding else 0
-
-
-def _samples(frame: Any) -> np.ndarray:
-    """The samples of a packed ("flt") frame, (C, S).
-
-    Not of a planar one: PyAV looks for its channels past the frame's own eight, which ends Python.
-    """
-    return frame.to_ndarray().reshape(-1, frame.layout.nb_channels).T
 
 
 def _reason(error: Exception) -> Any:

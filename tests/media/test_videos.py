@@ -7,7 +7,7 @@ import av
 import pytest
 import torch
 from articulate.models_hub.errors import MediaError
-from articulate.models_hub.media import VideoReader, read_picture, write_video
+from articulate.models_hub.media import VideoReader, read_audio, read_picture, write_video
 
 SAMPLE = Path(__file__).parents[2] / "samples" / "portrait.jpg"
 
@@ -187,6 +187,70 @@ def test_a_rotated_recording_is_shown_upright(tmp_path):
     shown = next(reader.frames())[0]
     assert reader.size == (32, 48) and shown.shape == (48, 32, 3)
     assert shown[:, 20:].mean() > 0.9 and shown[:, :12].mean() < 0.1  # the top went to the right
+
+
+def timed(path, picture_starts=0.0, sound_starts=0.0, gap=(0.0, 0.0), missing=()):
+    """Write 2 s of pictures and of sound that starts, stops and is missing at these seconds; a click each 0.25 s.
+
+    `missing` are the numbers of pictures at 25 a second that are left out; each picture's level tells its number.
+    """
+    sound = torch.zeros(1, 32000)
+    sound[:, ::4000] = 0.9
+    with av.open(str(path), "w") as container:
+        shown = container.add_stream("mpeg4", rate=25)
+        shown.width, shown.height, shown.pix_fmt, shown.codec_context.time_base = 32, 32, "yuv420p", Fraction(1, 25)
+        heard = container.add_stream("pcm_s16le", rate=16000, layout="mono")
+        for number in range(50):
+            if number not in missing:
+                level = torch.full((32, 32, 3), 5 * number, dtype=torch.uint8)
+                frame = av.VideoFrame.from_ndarray(level.numpy())
+                frame.pts = number + round(picture_starts * 25)
+                container.mux(shown.encode(frame))
+            second = number / 25
+            if not gap[0] <= second < gap[1]:
+                piece = (sound[:, number * 640 : number * 640 + 640] * 32767).short()
+                frame = av.AudioFrame.from_ndarray(piece.numpy(), format="s16", layout="mono")
+                frame.sample_rate, frame.time_base = 16000, Fraction(1, 16000)
+                frame.pts = number * 640 + round(sound_starts * 16000)
+                container.mux(heard.encode(frame))
+        for stream in (shown, heard):
+            container.mux(stream.encode(None))
+
+
+@pytest.mark.parametrize(
+    "case, clicks",
+    [
+        ({}, [0.0, 0.25, 0.5, 0.75, 1.0]),
+        ({"sound_starts": 0.4}, [0.4, 0.65, 0.9]),
+        ({"picture_starts": 0.4}, [0.1, 0.35, 0.6]),
+        ({"gap": (0.2, 0.6)}, [0.0, 0.75, 1.0]),
+    ],
+)
+def test_sound_keeps_its_time_in_the_picture(tmp_path, caplog, case, clicks):
+    timed(tmp_path / "x.mkv", **case)
+    for sound, rate in (VideoReader(tmp_path / "x.mkv").read_audio(), read_audio(tmp_path / "x.mkv")):
+        heard = (sound[0] > 0.5).nonzero()[:, 0] / rate
+        assert heard[: len(clicks)].tolist() == pytest.approx(clicks, abs=0.001)
+    assert not caplog.records
+
+
+def test_frames_at_uneven_times_are_shown_at_theirs(tmp_path):
+    timed(tmp_path / "x.mkv", missing=[*range(10, 20), *range(30, 35)])
+    reader = VideoReader(tmp_path / "x.mkv")
+    levels = torch.cat(list(reader.frames(7))).mean((1, 2, 3)) * 255
+    assert len(levels) == reader.frame_count and reader.duration == pytest.approx(2.0, abs=0.1)
+    for number, level in enumerate(levels):
+        wanted = float(number / reader.fps) * 25  # the number of the picture, were none missing
+        last = next(n for n in range(int(wanted + 0.6), -1, -1) if not (10 <= n < 20 or 30 <= n < 35))
+        assert level / 5 == pytest.approx(last, abs=1.1)
+    part = torch.cat(list(reader.frames(start=12, stop=25))).mean((1, 2, 3)) * 255
+    assert torch.equal(part, levels[12:25])
+
+
+def test_frames_at_even_times_are_left_as_they_are(tmp_path):
+    timed(tmp_path / "x.mkv", picture_starts=0.2)
+    levels = torch.cat(list(VideoReader(tmp_path / "x.mkv").frames())).mean((1, 2, 3)) * 255
+    assert torch.allclose(levels, 5.0 * torch.arange(50), atol=4)
 
 
 def joined(path, *sizes, format="matroska", frames=10):
