@@ -23,7 +23,8 @@ class ArticulateDensityMapBuilder(io.ComfyNode):
                     options=["region", "point", "sum"],
                     default="region",
                     tooltip="What a map sums: the points of one region (six maps, what the embedded warper has "
-                    "learned), one point (68 maps), or all points (one map).",
+                    "learned), one point (68 maps), or all points (one map). Point and sum are for looking, and for "
+                    "other networks: the embedded warper then draws region maps from the landmarks itself.",
                 ),
                 io.Float.Input(
                     "sigma",

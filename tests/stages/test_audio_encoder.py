@@ -22,15 +22,59 @@ def voice():
     return torch.from_numpy(samples)
 
 
-@pytest.mark.parametrize("rate", [8_000, 16_000, 22_050, 44_100, 48_000])
-@pytest.mark.parametrize("fps", [24.0, 25.0, 30.0, 29.97])
-@pytest.mark.parametrize("samples", [1, 7_777, 30_001])
-def test_as_many_units_as_frames(rate, fps, samples):
+# (samples, samples a second, frames a second) and the frames that last as long, worked out by hand.
+LENGTHS = [
+    (16_000, 16_000, 25.0, 25),
+    (16_000, 16_000, 24.0, 24),
+    (16_000, 16_000, 30.0, 30),
+    (48_000, 48_000, 29.97, 30),
+    (220_500, 44_100, 29.97, 150),  # 149.85
+    (96_000, 8_000, 29.97, 360),  # 359.64
+    (240_000, 24_000, 23.976, 240),  # 239.76
+    (480_000, 48_000, 12.5, 125),
+    (66_150, 22_050, 50.0, 150),
+    (16_000, 16_000, 120.0, 120),
+    (30_001, 16_000, 25.0, 47),  # 46.88
+    (30_001, 16_000, 24.0, 45),  # 45.0015
+    (30_001, 16_000, 30.0, 56),  # 56.25
+    (7_777, 8_000, 25.0, 24),  # 24.30
+    (7_777, 44_100, 25.0, 4),  # 4.41
+    (8_000, 16_000, 25.0, 13),  # 12.5: a half counts as one
+    (1_600, 16_000, 25.0, 3),  # 2.5
+    (1_599, 16_000, 25.0, 2),
+    (319, 16_000, 25.0, 1),  # less than half a frame is one
+    (1, 48_000, 24.0, 1),
+]
+
+
+@pytest.mark.parametrize("samples, rate, fps, frames", LENGTHS)
+def test_as_many_units_as_frames(samples, rate, fps, frames):
+    assert frame_count(samples, rate, fps) == frames
     speech = encode_speech(torch.zeros(1, samples), rate, fps)
-    expected = frame_count(samples, rate, fps)
-    assert len(speech) == len(speech.mel) == len(speech.loudness) == expected
+    assert len(speech) == len(speech.mel) == len(speech.loudness) == frames
     assert speech.mel.shape[1:] == (4, 64)
     assert (speech.samples, speech.sample_rate, speech.fps) == (samples, rate, fps)
+
+
+def test_long_sound_does_not_drift():
+    hour = 3600 * 44_100
+    counts = [frame_count(hour, 44_100, fps) for fps in (24.0, 25.0, 30.0, 30000 / 1001, 23.976)]
+    assert counts == [86_400, 90_000, 108_000, 107_892, 86_314]  # of 107892.1 and 86313.6
+
+
+@pytest.mark.parametrize("fps", [25, 50, 100])
+def test_a_unit_is_centred_on_its_frame(fps):
+    """Sound of 40 ms reaches as many frames before its own as after it."""
+    sound = torch.randn(80 * 640, generator=torch.Generator().manual_seed(0)) * 0.1
+    place = 40
+    other = sound.clone()
+    other[place * 640 : (place + 1) * 640] = sound[place * 640 : (place + 1) * 640].flip(0)  # as loud as before
+    here, there = encode_speech(sound, 16_000, fps), encode_speech(other, 16_000, fps)
+    middle = (place + 0.5) * fps / 25  # in frames
+    for before, after, reach in ((here.units, there.units, 16.5), (here.mel, there.mel, 1.5)):
+        changed = (before - after).flatten(1).abs().amax(1).gt(1e-5).nonzero().flatten()
+        assert (changed[0] + changed[-1] + 1) / 2 == pytest.approx(middle, abs=0.25 * fps / 25)  # 10 ms
+        assert len(changed) / 2 == pytest.approx(reach * fps / 25, abs=1.01 * fps / 25)
 
 
 def test_a_frame_of_delay_is_a_frame_of_delay(voice):

@@ -6,7 +6,9 @@ from articulate.models_hub import loading
 from articulate.models_hub.errors import InputError, WeightsError
 from articulate.models_hub.networks.frame_critic import FrameCritic
 from articulate.models_hub.networks.ibug68 import DENSITY_REGIONS, LIPS
+from articulate.models_hub.networks.warper import MemoryWarper
 from articulate.models_hub.stages.compose import compose_frames
+from articulate.models_hub.stages.density import build_density
 from articulate.models_hub.stages.generator import edge_ramp, generate_stream
 from articulate.models_hub.stages.inference import Runtime, using_runtime
 from articulate.models_hub.stages.warper import painted_window, warp_stream
@@ -78,12 +80,39 @@ def composed(face, threads):
         torch.set_num_threads(before)
 
 
+def test_the_source_is_encoded_once(face, monkeypatch):
+    encoded, encode = [], MemoryWarper.encode
+    monkeypatch.setattr(MemoryWarper, "encode", lambda *given: encoded.append(1) or encode(*given))
+    stream = generate_stream(warp_stream(face, density(face, 6), chunk=2))
+    for start in (0, 2):
+        assert len(list(stream.chunks(start, 6))) == (6 - start) // 2
+    assert len(encoded) == 1
+
+
 def test_no_motion_gives_back_the_source(face):
     still = Density(Landmarks(face.points[None], torch.ones(1, dtype=torch.bool)), REGIONS)
     [chunk] = generate_stream(warp_stream(face, still))
     grid = torch.nn.functional.affine_grid(torch.eye(2, 3)[None], [1, 3, 64, 64], align_corners=False)
     assert (chunk.flow - grid).abs().mean() < 0.02
     assert (chunk.frames - face.crop).abs().mean() < 0.06
+
+
+def test_no_motion_gives_back_the_real_portrait(sample_face):
+    still = Density(Landmarks(sample_face.points[None], torch.ones(1, dtype=torch.bool)), REGIONS)
+    [chunk] = generate_stream(warp_stream(sample_face, still))
+    grid = torch.nn.functional.affine_grid(torch.eye(2, 3)[None], [1, 3, 64, 64], align_corners=False)
+    assert (chunk.flow - grid).abs().mean() < 0.003  # under half a pixel of the crop
+    assert (chunk.frames - sample_face.crop).abs().mean() < 0.01
+
+
+@pytest.mark.parametrize("mode", ["point", "sum"])
+def test_maps_that_the_warper_has_not_learned_leave_it_to_the_landmarks(face, mode):
+    landmarks = density(face).landmarks
+    learned, other = (
+        torch.cat([chunk.flow for chunk in warp_stream(face, build_density(landmarks, name, sigma))])
+        for name, sigma in (("region", 1.5), (mode, 4.0))
+    )
+    assert torch.equal(learned, other)
 
 
 def test_a_still_head_is_painted_only_around_the_face(face):
