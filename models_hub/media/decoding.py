@@ -4,6 +4,7 @@ import logging
 import os
 import struct
 from collections.abc import Iterator
+from fractions import Fraction
 from typing import IO, Any
 
 _FAILURES_IN_A_ROW = 20
@@ -18,9 +19,13 @@ _WITHOUT_LENGTH = ("aac", "ac3", "dts", "eac3", "loas", "m4v", "h264", "hevc", "
 _log = logging.getLogger(__name__)
 
 
-def decoded(container: Any, stream: Any, damage: list[Exception]) -> Iterator[Any]:
-    """The frames of a stream; what cannot be decoded is left out, and its error appended to `damage`."""
-    for packet in packets(container, stream, damage):
+def decoded(container: Any, stream: Any, damage: list[Exception], ends: list[Fraction] | None = None) -> Iterator[Any]:
+    """The frames of a stream; what cannot be decoded is left out, and its error appended to `damage`.
+
+    `ends` is kept at one number, the second at which the latest packet ends: frames of older versions of PyAV do not
+    tell how long they last.
+    """
+    for packet in packets(container, stream, damage, ends):
         yield from _frames_of(packet, damage)
 
 
@@ -36,7 +41,7 @@ def _frames_of(packet: Any, damage: list[Exception]) -> list[Any]:
         return []
 
 
-def packets(container: Any, stream: Any, damage: list[Exception]) -> Iterator[Any]:
+def packets(container: Any, stream: Any, damage: list[Exception], ends: list[Fraction] | None = None) -> Iterator[Any]:
     """The packets of a stream; where the file cannot be read it is read on behind, the error appended to `damage`."""
     import av
 
@@ -45,6 +50,8 @@ def packets(container: Any, stream: Any, damage: list[Exception]) -> Iterator[An
         try:
             for packet in container.demux(stream):
                 failures = 0
+                if ends is not None and packet.pts is not None and packet.duration:
+                    ends[:] = [max(*ends, (packet.pts + packet.duration) * packet.time_base, Fraction(0))]
                 yield packet
             return
         except (av.FFmpegError, ValueError) as error:

@@ -42,6 +42,7 @@ def decode_audio(file: IO[bytes], name: str, start: Fraction | None = None) -> t
     import av
 
     damage: list[Exception] = []
+    ends: list[Fraction] = []
     recording = last = None
     try:
         with av.open(file) as container:
@@ -50,7 +51,7 @@ def decode_audio(file: IO[bytes], name: str, start: Fraction | None = None) -> t
             recording = Recording(
                 stated or (container.duration or 0) / 1e6, _picture_start(container) if start is None else start
             )
-            for last in decoded(container, stream, damage):
+            for last in decoded(container, stream, damage, ends):
                 recording.add(last)
             recording.finish()
     except (av.FFmpegError, ValueError, EOFError) as error:
@@ -63,7 +64,7 @@ def decode_audio(file: IO[bytes], name: str, start: Fraction | None = None) -> t
         ) from damage[0]
     if not length:
         raise MediaError(f"{name} has a sound track without a single sample; choose another recording.")
-    values = recording.samples()[:, : length - _filling(last, recording.rate)]
+    values = recording.samples()[:, : length - _filling(last, ends, recording.rate)]
     warn_of_loss(name, "sound", (values.shape[1] - recording.silent) / recording.rate, stated, damage)
     return torch.from_numpy(values), recording.rate
 
@@ -89,13 +90,13 @@ def _picture_start(container: Any) -> Fraction | None:
     return moving[0].start_time * moving[0].time_base
 
 
-def _filling(frame: Any, rate: int) -> int:
+def _filling(frame: Any, ends: list[Fraction], rate: int) -> int:
     """How many samples at the end of the last frame are no sound, but fill it up."""
-    if not frame.duration:
+    if frame.pts is None or not ends:
         return 0
-    filling = frame.samples - round(frame.duration * frame.time_base * rate)
+    filling = round((frame.pts * frame.time_base - ends[0]) * rate) + frame.samples
     rounding = frame.time_base * rate  # a container that counts in milliseconds cannot say it exactly
-    return filling if filling > rounding else 0
+    return filling if rounding < filling < frame.samples else 0
 
 
 def _reason(error: Exception) -> Any:

@@ -96,16 +96,16 @@ class VideoReader:
         """All frames; at the end a warning if some are lost."""
         stream = self._stream(container)
         damage: list[Exception] = []
-        count, end = 0, 0.0
-        for frame in decoded(container, stream, damage):
+        ends: list[Fraction] = []
+        count = 0
+        for frame in decoded(container, stream, damage, ends):
             count += 1
-            if frame.pts is not None:
-                end = float((frame.pts + (frame.duration or 0) - (stream.start_time or 0)) * stream.time_base)
             yield frame
         if not count:
             raise self._unreadable(damage[0] if damage else EOFError("it has no frame any more"))
         # Time without a frame is lost only where something could not be decoded.
         kept = float(count / self.fps)
+        end = float(ends[0] - (stream.start_time or 0) * stream.time_base) if ends else 0.0
         warn_of_loss(self.name, "pictures", kept if damage else max(kept, end), self._stated, damage)
 
     def read_audio(self) -> tuple[Tensor, int] | None:
