@@ -107,8 +107,12 @@ def test_closing_early_ends_the_workers_and_drops_the_rest(workers):
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_an_interrupted_wait_ends_the_workers(workers):
+    pressed = threading.Lock()  # once: a second Ctrl-C ends the waiting for the workers, too
+
     def part():
-        interrupt_main()  # as Ctrl-C while the first frame is waited for
+        if pressed.acquire(blocking=False):
+            time.sleep(0.1)
+            interrupt_main()  # as Ctrl-C while the first frame is waited for
         time.sleep(0.3)
         yield 1
 
