@@ -132,7 +132,7 @@ def start_seconds(portrait: str | os.PathLike) -> float:
         speech = Path(folder) / "frame.wav"
         with wave.open(str(speech), "wb") as file:
             file.setparams((1, 2, 16_000, 640, "NONE", ""))
-            file.writeframes(bytes(2 * 640))
+            file.writeframes(bytes(range(256)) * 5)  # any sound but silence, which would be remarked on
         command = [sys.executable, "-m", "articulate", "talk", os.fspath(portrait), str(speech), "--quiet"]
         before = time.perf_counter()
         subprocess.run([*command, "-o", str(Path(folder) / "frame.mp4")], check=True, stdout=subprocess.DEVNULL)
