@@ -15,7 +15,7 @@ from .inference import Runtime, precision, runtime
 from .mcnet import mcnet_warp_stream
 from .personal import for_face
 
-CHUNK, GPU_CHUNK = 4, 32
+CHUNK, GPU_CHUNK = 6, 32
 """Frames whose features are held at once, about 4 MB each; on a processor every worker holds as many (see `ahead`)."""
 
 FRAME_BYTES = 48 * 2**20
@@ -61,7 +61,7 @@ def warp_stream(
             at the warper's size are used as they are; of other kinds only the landmarks are. MCNet's own warper is
             driven by its learned keypoints instead (ART_KEYPOINTS).
         weights: "embedded" or a safetensors file.
-        chunk: frames at a time (4, on a GPU 8; 1 with MCNet's own warper); changes memory and speed, never the frames.
+        chunk: frames at a time (6, on a GPU 8; 1 with MCNet's own warper); changes memory and speed, never the frames.
         window: part of the frame to paint; by default what `painted_window` says.
         device: where the network runs; None leaves it to the runtime in use.
 
