@@ -61,7 +61,7 @@ def warp_stream(
             at the warper's size are used as they are; of other kinds only the landmarks are. MCNet's own warper is
             driven by its learned keypoints instead (ART_KEYPOINTS).
         weights: "embedded" or a safetensors file.
-        chunk: frames at a time (6, on a GPU 8; 1 with MCNet's own warper); changes memory and speed, never the frames.
+        chunk: frames at a time (6, on a GPU 32; 1 with MCNet's own warper); changes memory and speed, never the frames.
         window: part of the frame to paint; by default what `painted_window` says.
         device: where the network runs; None leaves it to the runtime in use.
 
