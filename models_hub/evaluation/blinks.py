@@ -6,17 +6,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import FaceNotFoundError, InputError
-from ..media import read_picture
+from ..errors import InputError
 from ..networks.density import cell_centres
 from ..stages.density import build_density
 from ..stages.eyelids import EYES
-from ..stages.face import locate_face
 from ..stages.generator import generate_stream
 from ..stages.head_motion import blink
 from ..stages.warper import warp_stream
 from ..training.footage import read_manifest
 from ..types import Face, Landmarks, Progress
+from .faces import faces_in
 from .intervals import interval
 
 KINDS = ("photo", "generated")
@@ -33,15 +32,8 @@ def evaluate_blinks(data: Path, split: str, progress: Progress | None = None) ->
         InputError: no photo of that split shows a face.
     """
     rows = [row for row in read_manifest(data) if row["kind"] in KINDS and row["split"] == split]
-    covers = []
-    for done, row in enumerate(rows, 1):
-        try:
-            covers.append(blink_cover(locate_face(read_picture(data / "photos" / f"{row['id']}.jpg"))))
-        except FaceNotFoundError:
-            continue
-        finally:
-            if progress is not None:
-                progress(done, len(rows))
+    paths = [Path(data) / "photos" / f"{row['id']}.jpg" for row in rows]
+    covers = [blink_cover(face) for face in faces_in(paths, progress)]
     if not covers:
         raise InputError(f"No {split} photo with a face lies in {data}; check the folder.")
 

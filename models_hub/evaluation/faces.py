@@ -1,5 +1,7 @@
 """How well faces and their landmarks are found, through the product's own chain."""
 
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -7,11 +9,12 @@ import torch
 from torch import Tensor
 
 from ..errors import FaceNotFoundError
+from ..media import read_picture
 from ..stages.face import estimate_landmarks, find_faces, locate_face, to_pixels
 from ..stages.face_detection import overlap
 from ..training.face_data import clip_frames, face_pictures, rows, shipped_points
 from ..training.landmarks import eye_distance
-from ..types import CROP_SIZE, Progress
+from ..types import CROP_SIZE, Face, Progress
 from .intervals import each, interval
 
 FOUND_OVERLAP = 0.4
@@ -19,6 +22,15 @@ FOUND_OVERLAP = 0.4
 
 FRAME_STRIDE = 12
 """Every so many frames of a clip are measured, about two a second."""
+
+
+def faces_in(paths: Sequence[Path], progress: Progress | None = None) -> Iterator[Face]:
+    """The largest face of every picture that shows one; `progress` is told of every picture that is done with."""
+    for done, path in enumerate(paths, 1):
+        with suppress(FaceNotFoundError):
+            yield locate_face(read_picture(path))
+        if progress is not None:
+            progress(done, len(paths))
 
 
 def evaluate_faces(data: Path, split: str, progress: Progress | None = None) -> dict[str, float | list[float]]:

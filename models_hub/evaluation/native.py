@@ -7,16 +7,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..errors import FaceNotFoundError, InputError
-from ..media import read_picture
+from ..errors import InputError
 from ..stages.compose import compose_frames
 from ..stages.density import build_density
-from ..stages.face import locate_face, to_pixels
+from ..stages.face import to_pixels
 from ..stages.generator import generate_stream
 from ..stages.landmark_predictor import predict_landmarks
 from ..stages.warper import warp_stream
 from ..types import Face, Landmarks, Progress
 from .appearance import LAPLACIAN
+from .faces import faces_in
 from .intervals import each, geometric_mean, interval
 from .outside import read_pictures, voice
 
@@ -43,15 +43,8 @@ def evaluate_native(data: Path, split: str, progress: Progress | None = None) ->
     """
     rows = [row for row in read_pictures(Path(data), split) if min(int(row["width"]), int(row["height"])) >= LARGE]
     speech, ratios = voice(Path(data), split), []
-    for done, row in enumerate(rows, 1):
-        try:
-            face = locate_face(read_picture(Path(data) / "pictures" / row["file"]))
-            ratios.append(cheek_sharpness(face, predict_landmarks(speech, face, blink=False)))
-        except FaceNotFoundError:
-            continue
-        finally:
-            if progress is not None:
-                progress(done, len(rows))
+    for face in faces_in([Path(data) / "pictures" / row["file"] for row in rows], progress):
+        ratios.append(cheek_sharpness(face, predict_landmarks(speech, face, blink=False)))
     if not ratios:
         raise InputError(f"No {split} picture of {LARGE} pixels or more with a face lies in {data}; check the folder.")
     table = np.array(ratios)[:, None]

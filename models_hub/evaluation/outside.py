@@ -6,18 +6,18 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..errors import FaceNotFoundError, InputError
-from ..media import VideoReader, read_audio, read_picture, write_picture, write_video
+from ..errors import InputError
+from ..media import VideoReader, read_audio, write_picture, write_video
 from ..stages.audio_encoder import encode_speech
 from ..stages.compose import compose_frames
 from ..stages.density import build_density
-from ..stages.face import locate_face
 from ..stages.generator import generate_stream
 from ..stages.landmark_predictor import predict_landmarks
 from ..stages.region import face_mask
 from ..stages.warper import warp_stream
 from ..training.footage import read_manifest
 from ..types import Face, Landmarks, Progress, Speech
+from .faces import faces_in
 from .intervals import each, interval
 
 SECONDS = 1.0
@@ -50,14 +50,7 @@ def evaluate_outside(
     speech = voice(Path(data), split)
     figures: list[float] = []
     worst: Tensor | None = None
-    for done, path in enumerate(paths, 1):
-        try:
-            face = locate_face(read_picture(path))
-        except FaceNotFoundError:
-            continue
-        finally:
-            if progress is not None:
-                progress(done, len(paths))
+    for face in faces_in(paths, progress):
         figure, frame = outside_psnr(face, predict_landmarks(speech, face))
         if not figures or figure < min(figures):
             difference = ((frame - face.picture).abs() * 16).clamp(0, 1)
