@@ -6,17 +6,18 @@ afterwards; so a batch is the same on every kind of device.
 
 import copy
 from argparse import ArgumentParser
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
 
 from ..errors import InputError
+from ..stages.ahead import made_ahead
 from ..stages.inference import half_precision
 
-AHEAD = 4  # batches that are made while a GPU learns from an earlier one
+T = TypeVar("T")
+AHEAD = 4  # threads that make batches while a GPU learns from earlier ones
 
 
 def add_device_arguments(parser: ArgumentParser) -> None:
@@ -77,30 +78,17 @@ def half(device: torch.device, wanted: bool = True) -> torch.autocast:
     return torch.autocast(device.type, torch.bfloat16, enabled=wanted and half_precision(device))
 
 
-def ahead_of(device: torch.device) -> int:
-    """How many batches are made ahead: on a CPU none, which would only take time from the learning."""
+def workers_for(device: torch.device) -> int:
+    """How many threads make batches ahead: on a CPU none, which would only take time from the learning."""
     return 0 if device.type == "cpu" else AHEAD
 
 
-class Ahead:
-    """Batches by their step, made in threads while a GPU is busy with earlier ones; the same as made at once.
+def batches_ahead(make: Callable[[int], T], first: int, steps: int, workers: int) -> Iterator[T]:
+    """The batches of the steps from `first` on, made in threads while a GPU is busy with earlier ones.
 
     Args:
         make: step -> batch. It must draw nothing from generators that others draw from.
-        steps: there are.
-        ahead: how many are made ahead.
+        first, steps: the step to begin with, and how many there are in all.
+        workers: see `workers_for`; with 0 each batch is made when it is asked for.
     """
-
-    def __init__(self, make: Callable[[int], Any], steps: int, ahead: int) -> None:
-        self.make, self.steps, self.ahead = make, steps, ahead
-        self.pool = ThreadPoolExecutor(ahead) if ahead else None
-        self.coming: dict[int, Future] = {}
-
-    def __call__(self, step: int) -> Any:
-        """The batch of a step."""
-        if self.pool is None:
-            return self.make(step)
-        for later in range(step, min(step + self.ahead + 1, self.steps)):
-            if later not in self.coming:
-                self.coming[later] = self.pool.submit(self.make, later)
-        return self.coming.pop(step).result()
+    return made_ahead((map(make, (step,)) for step in range(first, steps)), workers)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from . import fit
-from .devices import Ahead, ahead_of, on_cpu
+from .devices import batches_ahead, on_cpu, workers_for
 from .loop import Kept, Loop
 
 
@@ -69,14 +69,19 @@ def train(
         fabric=fabric,
         samples=arguments.batch,
     )
-    batch_of = Ahead(lambda step: draw(loop.numbers(arguments.seed, step)), arguments.steps, ahead_of(fabric.device))
+    batches = batches_ahead(
+        lambda step: draw(loop.numbers(arguments.seed, step)),
+        loop.state.step,
+        arguments.steps,
+        workers_for(fabric.device),
+    )
 
     def take(step: int) -> dict[str, float]:
         loop.chance(arguments.seed, step)
         for group in optimiser.param_groups:
             group["lr"] = learning_rate(step, arguments.steps, arguments.rate)
         network.train()
-        value, figures = loss([part.to(fabric.device) for part in batch_of(step)])
+        value, figures = loss([part.to(fabric.device) for part in next(batches)])
         if loop.descend(optimiser, value, list(network.parameters())).isfinite():
             average.update(network, step)
         return figures

@@ -24,7 +24,7 @@ from ..networks.generator import FrameGenerator
 from ..networks.ibug68 import LIPS
 from ..networks.warper import MemoryWarper
 from . import fit
-from .devices import Ahead, ahead_of, half, place
+from .devices import batches_ahead, half, place, workers_for
 from .footage import SIZE, Footage, PairBatch, PairSampler, mouth_opening, pack_footage
 from .loop import Kept, Loop, same_chance
 from .render import Rendered, render
@@ -247,7 +247,7 @@ def run(arguments) -> None:
     def draw(step: int) -> PairBatch:
         return sampler(critics_at(step), loop.numbers(arguments.seed, step))
 
-    batch_of = Ahead(draw, arguments.steps, ahead_of(fabric.device))
+    batches = batches_ahead(draw, loop.state.step, arguments.steps, workers_for(fabric.device))
 
     def take(step: int) -> dict[str, float]:
         random, _ = loop.chance(arguments.seed, step)
@@ -258,7 +258,7 @@ def run(arguments) -> None:
         for group in trainer.optimiser.param_groups:
             group["lr"] = LEARNING_RATE * factor
         critics = critics_at(step)
-        result = generator_step(trainer, batch_of(step), random, critics, not arguments.fp32, loop)
+        result = generator_step(trainer, next(batches), random, critics, not arguments.fp32, loop)
         if critics:
             result["terms"]["critics"] = critic_step(trainer, result["judged"], loop)
         trainer.average.update(trainer.made, step)

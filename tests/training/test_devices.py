@@ -10,7 +10,7 @@ import pytest
 import torch
 from articulate.models_hub.errors import InputError
 from articulate.models_hub.training import devices
-from articulate.models_hub.training.devices import Ahead, ahead_of, half, on_cpu, start_fabric
+from articulate.models_hub.training.devices import batches_ahead, half, on_cpu, start_fabric, workers_for
 
 
 @pytest.mark.parametrize("ahead", [0, 1, 3])
@@ -21,8 +21,7 @@ def test_batches_made_ahead_are_those_of_their_steps(ahead):
         made.append((step, threading.current_thread() is threading.main_thread()))
         return torch.full((2,), step)
 
-    batch_of = Ahead(make, 6, ahead)
-    assert [int(batch_of(step)[0]) for step in range(2, 6)] == [2, 3, 4, 5]
+    assert [int(batch[0]) for batch in batches_ahead(make, 2, 6, ahead)] == [2, 3, 4, 5]
     assert sorted(step for step, _ in made) == [2, 3, 4, 5]  # each once, and none that nobody learns from
     assert all(here == (ahead == 0) for _, here in made)
 
@@ -33,17 +32,17 @@ def test_what_fails_ahead_fails_at_its_step():
             raise InputError("A clip is cut short.")
         return step
 
-    batch_of = Ahead(make, 5, 2)
-    assert [batch_of(0), batch_of(1)] == [0, 1]
+    batches = batches_ahead(make, 0, 5, 2)
+    assert [next(batches), next(batches)] == [0, 1]
     with pytest.raises(InputError, match="cut short"):
-        batch_of(2)
+        next(batches)
 
 
 @pytest.mark.parametrize("native", [True, False])
 def test_a_cpu_makes_nothing_ahead_and_learns_in_bfloat16_where_it_has_it(native, monkeypatch):
     monkeypatch.setattr(devices, "half_precision", lambda device: native)
     cpu = torch.device("cpu")
-    assert ahead_of(cpu) == 0 and ahead_of(torch.device("cuda")) > 0
+    assert workers_for(cpu) == 0 and workers_for(torch.device("cuda")) > 0
     with half(cpu):
         assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == (torch.bfloat16 if native else torch.float32)
     with half(cpu, wanted=False):
