@@ -13,8 +13,7 @@ from ..loading import load_network
 from ..networks.density import density_maps
 from ..networks.ibug68 import LIPS
 from ..training.footage import SIZE, mouth_opening, read_clip, read_manifest
-from ..training.render import render
-from ..training.warper import CELL, WINDOW
+from ..training.render import CELL, WINDOW, render
 from ..types import Progress
 from .intervals import interval
 

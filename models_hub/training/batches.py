@@ -8,8 +8,9 @@ from torch import Tensor
 
 from ..networks.audio_to_lip import STEP, UNIT
 from ..networks.sync_critic import FRAMES, lower_faces
-from .footage import augment, mouth_opening
+from .footage import mouth_opening
 from .material import Material, Take
+from .picture_augmentation import augment
 
 AWAY = 3  # frames: least distance of another time's lips (CALS's discriminative loss)
 

@@ -1,4 +1,4 @@
-"""Clips as arrays: decoded once, mapped from disk, sampled as sources and driven frames."""
+"""Clips as arrays: decoded once, mapped from disk."""
 
 import csv
 import hashlib
@@ -11,11 +11,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from ..errors import InputError
-from ..networks.blocks import sample
-from ..networks.ibug68 import COUNT, MIRROR
+from ..networks.ibug68 import COUNT
 
 SIZE = 256
 
@@ -136,120 +134,3 @@ def mouth_opening(points: np.ndarray) -> np.ndarray:
     eyes = points[..., 36:42, :].mean(-2) - points[..., 42:48, :].mean(-2)
     gap = points[..., 62, :] - points[..., 66, :]
     return np.linalg.norm(gap, axis=-1) / np.linalg.norm(eyes, axis=-1)
-
-
-@dataclass
-class PairBatch:
-    """Sources and the frames they are driven to.
-
-    Attributes:
-        source: (S, 3, 256, 256) in 0..1; source_points: (S, 68, 2).
-        driving: (S * D, 3, 256, 256), the frames of each source in a row. driving_points: (S * D, 68, 2).
-    """
-
-    source: Tensor
-    source_points: Tensor
-    driving: Tensor
-    driving_points: Tensor
-
-    def to(self, device: torch.device) -> "PairBatch":
-        """The same on a device."""
-        return PairBatch(*(value.to(device) for value in vars(self).values()))
-
-
-class PairSampler:
-    """Draws sources and driven frames of one clip each, with the pairs that teach most.
-
-    Half of the pairs go from the most closed of eight frames to the widest (half of these to the next widest
-    too), a fifth the other way.
-
-    Args:
-        footage: from `pack_footage`.
-        seed: of order and augmentation.
-        sources, driven: sources in a batch, frames driven from each (2 to 6).
-        widest: always from the most closed frame to the widest ones, to learn the inside of mouths.
-    """
-
-    def __init__(self, footage: Footage, seed: int, sources: int = 4, driven: int = 4, widest: bool = False) -> None:
-        self.footage, self.sources, self.driven, self.widest = footage, sources, driven, widest
-        self.random = np.random.default_rng(seed)
-        self.opening = mouth_opening(footage.points)
-        # Long clips and people with many clips would drown the others.
-        seconds = {
-            p: sum(n for n, q in zip(footage.lengths, footage.persons, strict=True) if p == q)
-            for p in set(footage.persons)
-        }
-        weight = np.array([n / seconds[p] ** 0.6 for n, p in zip(footage.lengths, footage.persons, strict=True)])
-        self.weight = weight / weight.sum()
-
-    def _indices(self, neighbours: bool, random: np.random.Generator) -> list[int]:
-        clip = random.choice(len(self.weight), p=self.weight)
-        start, length = int(self.footage.starts[clip]), int(self.footage.lengths[clip])
-        draws = start + random.integers(0, length, 8)
-        by_opening = draws[np.argsort(self.opening[draws])]
-        kind = random.random()
-        if kind < 0.5 or self.widest:
-            source, targets = by_opening[0], by_opening[::-1]
-        elif kind < 0.7:
-            source, targets = by_opening[-1], by_opening
-        else:
-            source, targets = draws[0], draws[1:]
-        if self.widest or (kind < 0.5 and random.random() < 0.5):
-            others = targets[1 : self.driven]
-        else:
-            others = random.choice(targets[1:7], self.driven - 1, False)
-        chosen = [int(source), int(targets[0]), *map(int, others)]
-        if neighbours:
-            chosen[1] = max(start, min(chosen[1], start + length - 2))
-            chosen[2] = min(chosen[1] + 1, start + length - 1)
-        return chosen
-
-    def __call__(self, neighbours: bool = False, random: np.random.Generator | None = None) -> PairBatch:
-        """One batch, augmented: the same colour, geometry and flip for all frames of a source.
-
-        Args:
-            neighbours: make the first two driven frames of each source neighbours in time.
-            random: what is drawn from instead of the seed's own generator.
-        """
-        random = random or self.random
-        sources, driving, source_points, driving_points = [], [], [], []
-        for _ in range(self.sources):
-            images, points = self.footage.take(self._indices(neighbours, random))
-            images, points = augment(images, points, random)
-            sources.append(images[:1])
-            driving.append(images[1:])
-            source_points.append(points[:1])
-            driving_points.append(points[1:])
-        return PairBatch(*(torch.cat(parts) for parts in (sources, source_points, driving, driving_points)))
-
-
-def augment(images: Tensor, points: Tensor, random: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """One random flip, similarity and colour change, the same for all frames.
-
-    Args:
-        images: (N, 3, H, W) in 0..1.
-        points: (N, 68, 2) in -1..1.
-    """
-    if random.random() < 0.5:
-        images = images.flip(-1)
-        points = points[:, list(MIRROR)] * torch.tensor([-1.0, 1.0])
-    if random.random() < 0.7:
-        angle, scale = random.normal(0, 0.06), np.exp(random.normal(0, 0.07))
-        shift = random.normal(0, 0.04, 2)
-        turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) * scale
-        matrix = torch.tensor(np.concatenate([turn, shift[:, None]], 1), dtype=torch.float32)
-        grid = F.affine_grid(matrix[None].expand(len(images), -1, -1), list(images.shape), align_corners=False)
-        images = sample(images, grid)
-        points = (points - matrix[:, 2]) @ torch.linalg.inv(matrix[:, :2]).T
-    # A brightness that rises from one side to the other: light is what few people teach least.
-    height, width = images.shape[-2:]
-    tilt = random.normal(0, 0.2, 2)
-    ramp = tilt[0] * torch.linspace(-1, 1, height)[:, None] + tilt[1] * torch.linspace(-1, 1, width)
-    images = images * ramp.float().exp()
-    gain = torch.tensor(np.exp(random.normal(0, 0.15) + random.normal(0, 0.15, 3)), dtype=torch.float32)
-    grey = images.mean(1, keepdim=True)
-    saturation = float(np.clip(random.normal(1, 0.2), 0.2, 1.5)) if random.random() > 0.05 else 0.0
-    images = grey + (images - grey) * saturation
-    images = images * gain[None, :, None, None] + random.normal(0, 0.03)
-    gamma = float(np.exp(random.normal(0, 0.15)))
-    return images.clamp(0, 1) ** gamma, points

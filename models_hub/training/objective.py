@@ -29,8 +29,7 @@ from ..networks.frame_critic import MultiScaleFrameCritic
 from ..networks.regression_critic import RegressionCritic
 from ..networks.sync_critic import FRAMES, lower_faces
 from .batches import TuneBatch, Untouched
-from .render import Rendered, render
-from .warper import WINDOW, window_corners
+from .render import WINDOW, Rendered, paste, render, window_corners
 from .warper_losses import reconstruction, region_weights
 
 
@@ -322,14 +321,3 @@ def ask(critic: nn.Module, name: str, judged: Judged, frames: Tensor) -> tuple[l
     change = judged.density[1 : judged.run] - judged.density[: judged.run - 1]
     score, features = critic.judge(first, second, change)
     return [score], features
-
-
-def paste(rendered: Rendered, made: Tensor, real: Tensor) -> Tensor:
-    """Whole frames: the real ones with the made windows in their place."""
-    size, side, whole = real.shape[-1], made.shape[-1], []
-    for window, frame, (top, left) in zip(made, real, rendered.corners.tolist(), strict=True):
-        y, x = round(top * size), round(left * size)
-        around = (x, size - side - x, y, size - side - y)
-        mask = F.pad(torch.ones_like(window[:1]), around)
-        whole.append(F.pad(window, around) + frame * (1 - mask))
-    return torch.stack(whole)

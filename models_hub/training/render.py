@@ -8,6 +8,10 @@ from torch.nn import functional as F
 
 from ..networks.blocks import cut_windows, resize, sample, warp
 from ..networks.generator import mouth_masks
+from ..networks.ibug68 import LIPS
+
+WINDOW = 0.375  # side of the decoded window, as a fraction of the crop
+CELL = 1 / 32  # windows start at whole cells of the coarsest features
 
 
 @dataclass(frozen=True)
@@ -78,3 +82,24 @@ def render(
     mouth = None if mouth is None else cut(mouth)
     colours, shaded, blend = generator(features, tuple(map(cut, hints)), part, embedding, mouth)
     return Rendered(half, inner * (1 - shown), blend * shaded + (1 - blend) * colours, blend, corners, fraction)
+
+
+def window_corners(points: Tensor, generator: torch.Generator) -> Tensor:
+    """Where the decoded windows lie, (B, 2) top and left as fractions: mostly around the mouth."""
+    centre = (points[:, list(LIPS)].mean(1).flip(-1) + 1) / 2  # (B, 2) y, x in 0..1
+    anywhere = torch.rand(len(points), 2, generator=generator)
+    near_mouth = centre + 0.05 * torch.randn(len(points), 2, generator=generator)
+    chosen = torch.where(torch.rand(len(points), 1, generator=generator) < 0.85, near_mouth, anywhere)
+    corners = (chosen - WINDOW / 2).clamp(0, 1 - WINDOW)
+    return (corners / CELL).round() * CELL
+
+
+def paste(rendered: Rendered, made: Tensor, real: Tensor) -> Tensor:
+    """Whole frames: the real ones with the made windows in their place."""
+    size, side, whole = real.shape[-1], made.shape[-1], []
+    for window, frame, (top, left) in zip(made, real, rendered.corners.tolist(), strict=True):
+        y, x = round(top * size), round(left * size)
+        around = (x, size - side - x, y, size - side - y)
+        mask = F.pad(torch.ones_like(window[:1]), around)
+        whole.append(F.pad(window, around) + frame * (1 - mask))
+    return torch.stack(whole)

@@ -1,4 +1,4 @@
-"""Footage and losses of the warper: pairs that teach, flips that keep landmarks, weights where lips are."""
+"""Losses and steps of the warper: weights where lips are, critics that learn, an exact resume."""
 
 import itertools
 
@@ -6,71 +6,15 @@ import numpy as np
 import pytest
 import torch
 from articulate.models_hub.loading import load_network
-from articulate.models_hub.networks.ibug68 import INNER_LIPS, MIRROR
+from articulate.models_hub.networks.ibug68 import INNER_LIPS
 from articulate.models_hub.networks.warper import MemoryWarper
 from articulate.models_hub.training import fit
-from articulate.models_hub.training.footage import Footage, PairSampler, augment
 from articulate.models_hub.training.loop import Loop
-from articulate.models_hub.training.warper import (
-    PAINTED,
-    WINDOW,
-    closed_pairs,
-    critic_step,
-    generator_step,
-    look,
-    make_trainer,
-    start_from_embedded,
-    window_corners,
-)
+from articulate.models_hub.training.pairs import PairSampler
+from articulate.models_hub.training.render import WINDOW, window_corners
+from articulate.models_hub.training.warper import closed_pairs, look, start_from_embedded
 from articulate.models_hub.training.warper_losses import reconstruction, region_weights
-
-
-@pytest.fixture(scope="module")
-def footage():
-    """Two clips of random frames; in each the mouth opens wider from frame to frame."""
-    random = np.random.default_rng(0)
-    base = random.uniform(-0.4, 0.4, (68, 2)).astype(np.float32)
-    base[36:42], base[42:48] = (-0.2, -0.1), (0.2, -0.1)
-    points = np.repeat(base[None], 24, 0)
-    points[:, 66, 1] = points[:, 62, 1] + 0.01 * np.tile(np.arange(12), 2)
-    points[:, 66, 0] = points[:, 62, 0]
-    frames = random.integers(0, 255, (24, 256, 256, 3), dtype=np.uint8)
-    return Footage(frames, points, np.array([0, 12]), np.array([12, 12]), ["a", "b"], ["ann", "bob"])
-
-
-def test_sources_and_driven_frames_are_of_one_clip(footage):
-    sampler = PairSampler(footage, seed=1)
-    for _ in range(40):
-        chosen = sampler._indices(True, sampler.random)
-        assert len(chosen) == 5
-        assert len({index // 12 for index in chosen}) == 1
-        assert chosen[2] - chosen[1] == 1  # neighbours, for the difference critic
-
-
-def test_most_pairs_open_or_close_the_mouth(footage):
-    sampler = PairSampler(footage, seed=2)
-    draws = [sampler._indices(False, sampler.random) for _ in range(200)]
-    change = [abs(sampler.opening[a] - sampler.opening[b]) for a, b, *_ in draws]
-    assert np.mean(change) > 0.4 * np.ptp(sampler.opening)
-
-
-def test_the_same_seed_gives_the_same_batch(footage):
-    a, b = PairSampler(footage, 3)(), PairSampler(footage, 3)()
-    assert torch.equal(a.driving, b.driving) and torch.equal(a.source_points, b.source_points)
-
-
-@pytest.mark.parametrize("seed", range(6))
-def test_augmentation_moves_picture_and_landmarks_together(seed):
-    points = torch.rand(1, 68, 2, generator=torch.Generator().manual_seed(seed)) - 0.5
-    image = torch.zeros(1, 3, 256, 256)
-    x, y = ((points[0, 8] + 1) * 128).int().tolist()
-    image[..., y - 3 : y + 4, x - 3 : x + 4] = 1
-    made, moved = augment(image, points, np.random.default_rng(seed))
-    lit = (made[0, 0] - made[0, 0].median()).clamp(min=0)
-    rows, columns = torch.meshgrid(torch.arange(256.0), torch.arange(256.0), indexing="ij")
-    centre = torch.stack([(lit * columns).sum(), (lit * rows).sum()]) / lit.sum()
-    candidates = (moved[0, [8, MIRROR[8]]] + 1) * 128 - 0.5
-    assert (candidates - centre).norm(dim=1).min() < 1.5
+from articulate.models_hub.training.warper_step import PAINTED, PAIR, RUN, Step, make_trainer, share_window
 
 
 def test_errors_between_the_lips_weigh_most():
@@ -98,12 +42,10 @@ def test_a_step_with_critics_learns_and_resumes_exactly(footage, tmp_path):
     torch.manual_seed(0)
     first = make_trainer()
     sampler, random = PairSampler(footage, 0, sources=1, driven=4), torch.Generator().manual_seed(0)
-    batches = [sampler(neighbours=True) for _ in range(2)]
+    batches = [sampler(RUN) for _ in range(2)]
 
     def step(trainer, batch, random):
-        loop = Loop(tmp_path, trainer.parts())
-        result = generator_step(trainer, batch, random, critics=True, amp=False, loop=loop)
-        return result["terms"] | {"critics": critic_step(trainer, result["judged"], loop)}
+        return Step(trainer, batch, random, RUN, amp=False).take(Loop(tmp_path, trainer.parts()))
 
     before = {name: value.clone() for name, value in first.made.state_dict().items()}
     terms = step(first, batches[0], random)
@@ -121,10 +63,28 @@ def test_a_step_with_critics_learns_and_resumes_exactly(footage, tmp_path):
 def test_a_step_with_critics_runs_on_any_device(footage, tmp_path, elsewhere):
     trainer = make_trainer(elsewhere.device)
     loop, random = Loop(tmp_path, trainer.parts(), fabric=elsewhere), torch.Generator().manual_seed(0)
-    batch = PairSampler(footage, 0, sources=2, driven=4)(neighbours=True)
-    result = generator_step(trainer, batch, random, critics=True, amp=True, loop=loop)
-    critic_step(trainer, result["judged"], loop)
+    batch = PairSampler(footage, 0, sources=2, driven=4)(RUN)
+    Step(trainer, batch, random, RUN, amp=True).take(loop)
     assert all(value.grad.device == elsewhere.device for value in trainer.critics.parameters())
+
+
+def test_frames_in_a_row_are_seen_through_one_window():
+    corners = torch.rand(8, 2)
+    shared = share_window(corners, 4, RUN).view(2, 4, 2)
+    assert torch.equal(shared, corners.view(2, 4, 2)[:, :1].expand(-1, 4, -1))
+    pair = share_window(corners, 4, PAIR).view(2, 4, 2)
+    assert torch.equal(pair[:, 1], pair[:, 0]) and torch.equal(pair[:, 2:], corners.view(2, 4, 2)[:, 2:])
+
+
+def test_critics_look_at_as_many_frames_as_follow_each_other(footage):
+    trainer = make_trainer()
+    sampler = PairSampler(footage, 0, sources=1, driven=4)
+    steps = {run: Step(trainer, sampler(run), torch.Generator().manual_seed(0), run, amp=False) for run in (PAIR, RUN)}
+    few, many = steps[PAIR].criticism(), steps[RUN].criticism()
+    assert set(many) - set(few) == {"regression"}
+    assert set(few) == {"frame", "frame_matching", "difference", "difference_matching", "density"}
+    real = steps[RUN].driven.whole
+    assert torch.equal(steps[RUN].whole(steps[RUN].real), real)  # the real windows, put back, change nothing
 
 
 def test_looks_at_val_are_the_same_every_time(footage):
