@@ -65,8 +65,17 @@ class Hourglass(nn.Module):
         features = levels.pop()
         for up in self.up:
             skip = levels.pop()
-            features = up(torch.cat([resize(features, skip.shape[-2:]), skip], dim=1))
+            features = up(join(resize(features, skip.shape[-2:]), skip))
         return features  # (B, widths[0], H, W)
+
+
+def join(*maps: Tensor) -> Tensor:
+    """Maps (B, C, H, W) of different channels as one, in channels-last layout.
+
+    Each is brought into that layout before: of mixed layouts torch makes one of the other kind, which the convolution
+    after it turns around at a multiple of the cost.
+    """
+    return torch.cat([part.contiguous(memory_format=torch.channels_last) for part in maps], dim=1)
 
 
 def resize(features: Tensor, size: tuple[int, int] | torch.Size, align_corners: bool = False) -> Tensor:

@@ -38,13 +38,13 @@ KERNEL_TRANSFORM = (
 )
 
 
-@lru_cache(maxsize=1)
-def has_onednn() -> bool:
-    """Whether torch was built with oneDNN and offers its matrix product."""
+@lru_cache(maxsize=2)
+def has_onednn(dtype: torch.dtype = torch.float32) -> bool:
+    """Whether torch was built with oneDNN and offers its matrix product; in bfloat16 some processors do not."""
     if not torch.backends.mkldnn.is_available():
         return False
     try:
-        one = torch.ones(1, 1)
+        one = torch.ones(1, 1, dtype=dtype)
         return torch.ops.mkldnn._linear_pointwise(one, one, None, "none", [], "").item() == 1
     except (AttributeError, RuntimeError):
         return False
@@ -55,7 +55,7 @@ def linear(inputs: Tensor, weight: Tensor, bias: Tensor | None = None, relu: boo
     plain = (
         inputs.device.type == "cpu" and not torch.is_grad_enabled() and inputs.dtype in (torch.float32, torch.bfloat16)
     )
-    if plain and weight.dtype == inputs.dtype and has_onednn():
+    if plain and weight.dtype == inputs.dtype and has_onednn(inputs.dtype):
         kind = "relu" if relu else "none"
         # A slice of a wider matrix would go to oneDNN's reference code, a thousand times slower.
         return torch.ops.mkldnn._linear_pointwise(inputs.contiguous(), weight.contiguous(), bias, kind, [], "")

@@ -9,7 +9,7 @@ Our reconstruction; seed 01, section 4, is its model.
 import torch
 from torch import Tensor, nn
 
-from .blocks import Hourglass, sample
+from .blocks import Hourglass, join, sample
 from .density import cell_centres, density_maps
 from .ibug68 import DENSITY_REGIONS
 from .landmark_motion import KEYPOINTS, LandmarkMotion
@@ -38,7 +38,8 @@ class DenseMotion(nn.Module):
             self.heads.bias[MOTIONS : MOTIONS + 2].zero_()
         centres = cell_centres(size)
         grid = torch.stack(torch.meshgrid(centres, centres, indexing="xy"), dim=-1)
-        self.register_buffer("grid", grid, persistent=False)  # (h, w, 2)
+        places = torch.cat([grid.view(-1, 2), torch.ones(size * size, 1)], dim=1)
+        self.register_buffer("places", places.T.contiguous(), persistent=False)  # (3, cells): x, y, 1
 
     def forward(
         self, thumbnail: Tensor, source_points: Tensor, driving_points: Tensor, driving_density: Tensor | None = None
@@ -56,25 +57,39 @@ class DenseMotion(nn.Module):
         size = self.size
         # Coordinates need float32 even where the convolutions run in half precision.
         with torch.autocast(thumbnail.device.type, enabled=False):
-            motions, marks = self.sparse_motions(source_points, driving_points)
+            maps, marks = self.sparse_motions(source_points, driving_points)
             images = thumbnail[:, None].expand(-1, MOTIONS, -1, -1, -1).flatten(0, 1)
-            deformed = sample(images, motions.flatten(0, 1)).view(-1, 3 * MOTIONS, size, size)
+            places = (maps.view(-1, 3) @ self.places).view(-1, 2, size, size).permute(0, 2, 3, 1)
+            deformed = sample(images, places).view(-1, 3 * MOTIONS, size, size)
             if driving_density is None:
                 driving_density = density_maps(driving_points, size)
             source_density = density_maps(source_points, size)
-        seen = torch.cat([marks, deformed, source_density, driving_density], dim=1)
+        seen = join(marks, deformed, source_density, driving_density)
         heads = self.heads(self.hourglass(seen)).float()
-        choice = heads[:, :MOTIONS].softmax(dim=1)
-        residual = heads[:, MOTIONS : MOTIONS + 2].tanh().permute(0, 2, 3, 1)
-        flow = (choice[..., None] * motions).sum(1) + RESIDUAL_BOUND * residual
-        return flow, heads[:, MOTIONS + 2 :].sigmoid()
+        choice = heads[:, :MOTIONS].softmax(dim=1).flatten(2)  # (B, K + 1, cells)
+        residual = heads[:, MOTIONS : MOTIONS + 2].tanh()
+        with torch.autocast(thumbnail.device.type, enabled=False):
+            # Mixing the maps is mixing the places that they lead to, with far less to compute.
+            mixed = (maps.flatten(2).transpose(1, 2) @ choice).unflatten(1, (2, 3)) * self.places  # (B, 2, 3, cells)
+            flow = mixed.sum(2).view(-1, 2, size, size) + RESIDUAL_BOUND * residual
+        return flow.permute(0, 2, 3, 1), heads[:, MOTIONS + 2 :].sigmoid()
 
     def sparse_motions(self, source_points: Tensor, driving_points: Tensor) -> tuple[Tensor, Tensor]:
-        """Every keypoint's own motion and the background's (B, K + 1, h, w, 2), the keypoints' marks (B, K, h, w)."""
+        """Every keypoint's own motion, the background's, and the keypoints' marks.
+
+        Returns:
+            Affine maps (B, K + 1, 2, 3) from places (x, y, 1) of the driven frame to places of the source, the last
+            of which changes nothing; differences of Gaussians (B, K, size, size).
+        """
         source_value, driving_value, jacobian = self.motion(source_points, driving_points)
-        offset = self.grid - driving_value[:, :, None, None]  # (B, K, h, w, 2)
-        motions = torch.einsum("bkij,bkhwj->bkhwi", jacobian, offset) + source_value[:, :, None, None]
-        motions = torch.cat([motions, self.grid.expand(len(motions), 1, -1, -1, -1)], dim=1)
-        back = self.grid - source_value[:, :, None, None]
-        marks = [torch.exp(-0.5 / KEYPOINT_VARIANCE * place.square().sum(-1)) for place in (offset, back)]
-        return motions, marks[0] - marks[1]
+        shift = source_value - (jacobian @ driving_value[..., None])[..., 0]  # (B, K, 2)
+        maps = torch.cat([jacobian, shift[..., None]], dim=-1)
+        stay = torch.eye(2, 3, device=maps.device).expand(len(maps), 1, 2, 3)
+        marks = self._gaussians(driving_value) - self._gaussians(source_value)
+        return torch.cat([maps, stay], dim=1), marks
+
+    def _gaussians(self, keypoints: Tensor) -> Tensor:
+        """Gaussians of height one around keypoints (B, K, 2), (B, K, size, size); a product of both axes' own."""
+        centres = self.places[0, : self.size]
+        near = torch.exp(-0.5 / KEYPOINT_VARIANCE * (centres - keypoints[..., None]).square())  # (B, K, 2, size)
+        return near[:, :, 1, :, None] * near[:, :, 0, None, :]

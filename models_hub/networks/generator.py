@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .blocks import ResidualBlock, conv_block, resize, warp
+from .blocks import ResidualBlock, conv_block, join, resize, warp
 from .condenser import AttentionCondenser
 from .density import density_maps
 from .ibug68 import DENSITY_REGIONS, EYES, INNER_LIPS, OUTER_LIPS
@@ -161,15 +161,15 @@ class FrameGenerator(nn.Module):
         """
         coarse, quarter, half = features
         shape, quarter_shape, detail = (hint.to(coarse.dtype) for hint in hints)
-        x = self._condense("coarse", self.enter(torch.cat([coarse, shape], dim=1)), embedding)
+        x = self._condense("coarse", self.enter(join(coarse, shape)), embedding)
         x = self.up_quarter(resize(x, quarter.shape[-2:]))
-        x = self.merge_quarter(torch.cat([x, quarter, quarter_shape], dim=1))
+        x = self.merge_quarter(join(x, quarter, quarter_shape))
         x = self._condense("quarter", x, embedding)
         shading = SHADING_BOUND * self.shade(x).float().tanh()
         shaded = (warped + resize(shading, warped.shape[-2:])).clamp(0, 1)
         x = self.up_half(resize(x, half.shape[-2:]))
         pixels = F.pixel_unshuffle(warped, 2).to(coarse.dtype)  # (B, 12, S/2, S/2)
-        x = self.merge_half(torch.cat([x, half, detail, pixels], dim=1))
+        x = self.merge_half(join(x, half, detail, pixels))
         painted = F.pixel_shuffle(self.paint(x).float(), 2)  # (B, 4, S, S)
         inner, shown = self.masks(hints)
         hidden, shown = resize(torch.cat([inner * (1 - shown), shown], dim=1), painted.shape[-2:]).chunk(2, dim=1)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .blocks import conv_block
+from .blocks import conv_block, join
 from .landmark_motion import KEYPOINTS
 
 
@@ -55,6 +55,8 @@ class FacialMemory(nn.Module):
         """Compensate the features of one scale; same shape (B, C, h, w) comes back."""
         batch, _, height, width = features.shape
         query = self.query[scale](features).flatten(2).transpose(1, 2)  # (B, h w, width)
-        found = F.scaled_dot_product_attention(query, keys.to(query.dtype), values.to(query.dtype))
+        # As one head: torch has its fast kernels for four dimensions alone.
+        heads = (part.to(query.dtype)[:, None] for part in (query, keys, values))
+        found = F.scaled_dot_product_attention(*heads)[:, 0]
         found = found.transpose(1, 2).reshape(batch, -1, height, width)
-        return self.merge[scale](torch.cat([features, found], dim=1))
+        return self.merge[scale](join(features, found))

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .blocks import resize, sample
+from .blocks import join, resize, sample
 from .density import cell_centres
 from .ibug68 import INNER_LIPS, LEFT_EYE, LIPS, OUTER_LIPS, RIGHT_EYE
 from .landmark_motion import mouth_coordinates, polygon_mask
@@ -181,12 +181,12 @@ class MouthPainter(nn.Module):
             (B, 4, 2 ROWS, 2 COLUMNS): colours in 0..1, and how much of what the source shows is kept, 0..1.
         """
         code = self.code(torch.cat([colours.flatten(1), shape], dim=1))[:, :, None, None]
-        fine = self.fine(torch.cat([warped, own, places], dim=1))
+        fine = self.fine(join(warped, own, places))
         middle = self.middle(fine)
         x = self.coarse(middle)
-        x = self.merge_coarse(torch.cat([x, code.expand(-1, -1, *x.shape[2:])], dim=1))
-        x = self.merge_middle(torch.cat([resize(x, middle.shape[2:]), middle], dim=1))
-        x = torch.cat([resize(x, fine.shape[2:]), fine, code.expand(-1, -1, *fine.shape[2:])], dim=1)
+        x = self.merge_coarse(join(x, code.expand(-1, -1, *x.shape[2:])))
+        x = self.merge_middle(join(resize(x, middle.shape[2:]), middle))
+        x = join(resize(x, fine.shape[2:]), fine, code.expand(-1, -1, *fine.shape[2:]))
         return F.pixel_shuffle(self.paint(self.merge_fine(x)).float(), 2).sigmoid()
 
     def weighted(
