@@ -136,8 +136,8 @@ def pack(
         progress: called with (files done, files in all); the latter grows.
 
     Returns:
-        What packed.json says: size in `bytes`, the `parts` that it holds, who it is `for`, and for each part its
-        `bytes`, files, how many of them were `encoded` anew, as what, and the mean `psnr` of such clips.
+        What packed.json says: size in `bytes` of all other files, the `parts` that it holds, who it is `for`, and for
+        each part its `bytes`, files, how many of them were `encoded` anew, as what, and the mean `psnr` of such clips.
 
     Raises:
         InputError: it does not fit, an argument is no good, or the output cannot be written.
