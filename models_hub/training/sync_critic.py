@@ -173,15 +173,7 @@ def run(arguments: Namespace) -> None:
     average, kept = Average(critic, 0.998), Kept()
     optimiser = torch.optim.AdamW(critic.parameters(), arguments.rate, weight_decay=0.05)
     parts = {"critic": critic, "average": average.network, "optimiser": optimiser, "kept": kept}
-    loop = Loop(
-        arguments.output,
-        parts,
-        resume=arguments.resume,
-        log_every=100,
-        settings=settings_of(arguments, "rate"),
-        fabric=fabric,
-        samples=CLIPS * MOMENTS,
-    )
+    loop = Loop.of(arguments, fabric, parts, CLIPS * MOMENTS, settings_of(arguments, "rate"), log_every=100)
 
     def take(step: int) -> dict[str, float]:
         noise, random = loop.chance(arguments.seed, step)
