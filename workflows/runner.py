@@ -66,6 +66,8 @@ class RunResult:
 class Runner:
     """Executes workflows one after the other and keeps the results of nodes whose inputs did not change.
 
+    A run on another device or in another precision starts anew.
+
     Args:
         nodes: node classes by class_type; None means all that are known.
     """
@@ -73,6 +75,7 @@ class Runner:
     def __init__(self, nodes: Nodes | None = None):
         self.nodes = nodes
         self._kept: dict[str, io.NodeOutput] = {}
+        self._kept_of: tuple[torch.device, torch.dtype] | None = None  # where and in what precision they were made
 
     def run(
         self,
@@ -109,6 +112,8 @@ class Runner:
             workflow = load_workflow(workflow)
         folders = workflow.input_folders(input_dir)
         place = runtime_on(device, precision)
+        if self._kept_of != (made_on := (place.device, place.dtype(place.device))):
+            self._kept, self._kept_of = {}, made_on
         with executing(Execution(folders, Path(output_dir), quiet)), using_runtime(place), torch.inference_mode():
             workflow = checked(with_settings(workflow, settings or {}, nodes), nodes, targets)
             targets = output_nodes(workflow, nodes) if targets is None else targets

@@ -24,6 +24,7 @@ from ..training.footage import read_clip, read_manifest
 from ..training.looking import mouth_error
 from ..training.material import FootageClip, Material, Take, gather, open_footage
 from ..training.objective import LossWeights
+from ..training.parts import sound_file
 from ..training.settings import TuneSettings
 from ..types import Progress
 
@@ -47,7 +48,7 @@ def read_clips(data: Path, names: list[str]) -> list[FootageClip]:
     clips = []
     for name in names:
         [clip] = open_footage([data / "clips" / f"{name}.mp4"])
-        sound = data / "clips" / f"{name}.flac"
+        sound = sound_file(data / "clips", name)
         clips.append(FootageClip(clip.name, clip.fps, clip.frames, read_audio(sound) if sound.is_file() else None))
     return clips
 

@@ -16,6 +16,7 @@ from ..stages.landmark_predictor import predict_landmarks
 from ..stages.region import face_mask
 from ..stages.warper import warp_stream
 from ..training.footage import read_manifest
+from ..training.parts import sound_file
 from ..types import Face, Landmarks, Progress, Speech
 from .faces import faces_in
 from .intervals import each, interval
@@ -101,7 +102,7 @@ def voice(data: Path, split: str) -> Speech:
     """The first second of a confirmed clip of that split; an InputError if there is none."""
     for row in read_manifest(data):
         if row.get("kind") == "clip" and row["split"] == split and row["audio"] == "yes" and row["sync"] == "ok":
-            waveform, rate = read_audio(data / "clips" / f"{row['id']}.flac")
+            waveform, rate = read_audio(sound_file(data / "clips", row["id"]))
             if waveform.shape[1] >= SECONDS * rate:
                 return encode_speech(waveform[:, : int(SECONDS * rate)], rate)
     raise InputError(f"No {split} clip with sound lies in {data}; check the folder and the split.")

@@ -17,6 +17,7 @@ from ..networks.ibug68 import LIPS
 from ..networks.lip_shape import LIP_SLICE, opening
 from ..stages.audio_encoder import encode_speech, encode_units
 from ..stages.landmark_predictor import predict_landmarks
+from ..training.parts import sound_file
 from ..training.speech_data import clip_points, clip_rows, measured_lag, read_sound
 from ..types import Face, Progress
 from .intervals import interval, reduction
@@ -47,7 +48,7 @@ def evaluate_speech(data: Path, split: str = "val", progress: Progress | None = 
     rows = clip_rows(data, split)
     for index, row in enumerate(rows):
         real = clip_points(data, row["id"])
-        waveform, rate = read_sound(data / "clips" / f"{row['id']}.flac")
+        waveform, rate = read_sound(sound_file(data / "clips", row["id"]))
         predicted = predict_clip(waveform, rate, real)
         frames, lag = min(len(real), len(predicted)), measured_lag(row)
         real, predicted = real[:frames], predicted[:frames]

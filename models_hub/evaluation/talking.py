@@ -22,6 +22,7 @@ from ..stages.landmark_predictor import predict_landmarks
 from ..stages.warper import warp_stream
 from ..training.footage import mouth_opening, read_clip
 from ..training.material import measure_lag
+from ..training.parts import sound_file
 from ..training.speech_data import clip_rows, read_sound, recording_mel
 from ..training.sync_critic import cut_lips
 from ..types import Face, Landmarks, Progress, Window
@@ -64,7 +65,7 @@ def evaluate_talking(
     near, silent, still, sounds = [], [], [], []
     for done, row in enumerate(rows):
         face = portrait(data, row["id"])
-        waveform, rate = read_sound(data / "clips" / f"{row['id']}.flac")
+        waveform, rate = read_sound(sound_file(data / "clips", row["id"]))
         waveform = waveform[:, : int(SECONDS * rate)]
         landmarks = predict_landmarks(encode_speech(waveform, rate), face, blink=False)
         stream = generate_stream(warp_stream(face, build_density(landmarks), warper, window=Window()), generator)

@@ -182,15 +182,8 @@ def run(arguments: Namespace) -> None:
     optimiser = torch.optim.AdamW(learner.parameters(), arguments.rate, betas=(0.9, 0.98), weight_decay=0.05)
     parts = {"learner": learner, "average": average.network, "optimiser": optimiser, "kept": kept}
     settings = settings_of(arguments, "rate", "synthetic", "voices", "width", "dropout", "hold_out")
-    loop = Loop(
-        arguments.output,
-        parts,
-        resume=arguments.resume,
-        log_every=100,
-        settings=settings | {"teacher": bool(arguments.teacher)},
-        fabric=fabric,
-        samples=sum(counts) + SILENT,
-    )
+    settings["teacher"] = bool(arguments.teacher)
+    loop = Loop.of(arguments, fabric, parts, sum(counts) + SILENT, settings, log_every=100)
 
     def take(step: int) -> dict[str, float]:
         noise, random = loop.chance(arguments.seed, step)

@@ -60,15 +60,7 @@ def train(
     optimiser = torch.optim.AdamW(network.parameters(), lr=arguments.rate, weight_decay=1e-2)
     parts = {"network": network, "average": average.network, "optimiser": optimiser, "kept": kept}
     settings = fit.settings_of(arguments, "batch", "rate")
-    loop = Loop(
-        arguments.output,
-        parts,
-        resume=arguments.resume,
-        save_every=every,
-        settings=settings,
-        fabric=fabric,
-        samples=arguments.batch,
-    )
+    loop = Loop.of(arguments, fabric, parts, arguments.batch, settings, save_every=every)
     batches = batches_ahead(
         lambda step: draw(loop.numbers(arguments.seed, step)),
         loop.state.step,

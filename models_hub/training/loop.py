@@ -93,6 +93,14 @@ class Loop:
         self._sums: dict[str, list[float]] = {}
         self._lost = False
 
+    @classmethod
+    def of(
+        cls, arguments: Any, fabric: Any, parts: dict[str, Any], samples: int, settings: dict[str, Any], **every: int
+    ) -> "Loop":
+        """The loop of a training command, from its options; `every`: `save_every` and `log_every`."""
+        options = {"settings": settings, "fabric": fabric, "samples": samples, **every}
+        return cls(arguments.output, parts, resume=arguments.resume, **options)
+
     # ---- steps
 
     def run(

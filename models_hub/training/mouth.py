@@ -291,16 +291,9 @@ def run(arguments: Namespace) -> None:
         body = load_network("warper", arguments.warper), load_network("generator", arguments.generator)
         windows, held = (gather(arguments.data, cache, split, *body) for split in ("train", "val"))
     trainer = Trainer(windows, arguments, fabric.device)
-    loop = Loop(
-        arguments.output,
-        trainer.parts(),
-        resume=arguments.resume,
-        save_every=LOOK_EVERY,
-        log_every=LOOK_EVERY,
-        settings=settings_of(arguments, "critic", "batch", "rate"),
-        fabric=fabric,
-        samples=arguments.batch,
-    )
+    settings = settings_of(arguments, "critic", "batch", "rate")
+    parts = trainer.parts()
+    loop = Loop.of(arguments, fabric, parts, arguments.batch, settings, save_every=LOOK_EVERY, log_every=LOOK_EVERY)
 
     def judge(step: int) -> None:
         if not loop.writes or (step % LOOK_EVERY and step != arguments.steps):

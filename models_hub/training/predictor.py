@@ -70,16 +70,8 @@ def run(arguments: Namespace) -> None:
     average = Average(predictor, 0.995)
     optimiser = torch.optim.AdamW(predictor.parameters(), arguments.rate, weight_decay=0.05)
     parts = {"predictor": predictor, "average": average.network, "optimiser": optimiser, "kept": kept}
-    loop = Loop(
-        arguments.output,
-        parts,
-        resume=arguments.resume,
-        save_every=JUDGED,
-        log_every=JUDGED,
-        settings=settings_of(arguments, "rate", "hold_out"),
-        fabric=fabric,
-        samples=FACES + SILENT,
-    )
+    settings = settings_of(arguments, "rate", "hold_out")
+    loop = Loop.of(arguments, fabric, parts, FACES + SILENT, settings, save_every=JUDGED, log_every=JUDGED)
 
     def take(step: int) -> dict[str, float]:
         noise, random = loop.chance(arguments.seed, step)

@@ -18,6 +18,7 @@ from ..networks.ibug68 import JAW
 from ..networks.lip_shape import LIP_SLICE, MOVING, close_mouth, opening, steady_face
 from ..stages.audio import FLOOR, MELS, SAMPLE_RATE, log_mel, mono_16k, recording_gain_db
 from .footage import read_manifest, read_points
+from .parts import sound_file, sound_files
 from .phones import UNKNOWN, frame_classes, utterances
 
 LOG_FLOOR = float(np.log(FLOOR))
@@ -139,7 +140,7 @@ def talking_clips(
         steady = clip_points(data, row["id"])
         moving = steady[:, MOVING]
         motion = moving - closed_reference(steady, moving, ANY_SMILE)
-        sound = read_sound(data / "clips" / f"{row['id']}.flac")
+        sound = read_sound(sound_file(data / "clips", row["id"]))
         mel, heard = recording_mel(*sound, len(motion)), listened(*sound, len(motion), teacher)
         talks.append(shifted(Talk(row["id"], row["person"], mel, motion, heard=heard), measured_lag(row)))
     return talks
@@ -175,11 +176,11 @@ def even_out(clips: list[Talk]) -> None:
 
 def plain_speech(data: Path, hold_out: frozenset[str] = frozenset(), teacher: Listen | None = None) -> list[Talk]:
     """Sound without trusted faces: the recordings of speech/ and train clips that are not in sync."""
-    paths = {path.stem: path for path in sorted((data / "speech").glob("*.flac"))}
+    paths = {path.stem: path for path in sound_files(data / "speech")}
     for row in read_manifest(data):
         weak = row["kind"] == "clip" and row["split"] == "train" and row["sync"] == "weak"
         if weak and row["person"] not in hold_out:
-            paths[row["id"]] = data / "clips" / f"{row['id']}.flac"
+            paths[row["id"]] = sound_file(data / "clips", row["id"])
     talks = []
     for name, path in paths.items():
         sound = read_sound(path)

@@ -20,6 +20,7 @@ from .devices import half, on_cpu, place
 from .fit import Average, add_common_arguments, cosine, launch, settings_of, write_weights
 from .footage import read_clip
 from .loop import Kept, Loop
+from .parts import sound_file
 from .speech_augmentation import augment
 from .speech_data import clip_rows, measured_lag, read_sound, recording_mel
 
@@ -63,7 +64,7 @@ def read_lips(data: Path, split: str) -> list[Lips]:
     for row in clip_rows(data, split):
         frames, points, _ = read_clip(data, row["id"])
         lag = measured_lag(row)
-        mel = recording_mel(*read_sound(data / "clips" / f"{row['id']}.flac"), len(frames))
+        mel = recording_mel(*read_sound(sound_file(data / "clips", row["id"])), len(frames))
         crops = cut_lips(torch.from_numpy(frames), torch.from_numpy(points))
         if lag > 0:
             crops, mel = crops[lag:], mel[: len(mel) - lag * STEP]
@@ -172,15 +173,7 @@ def run(arguments: Namespace) -> None:
     average, kept = Average(critic, 0.998), Kept()
     optimiser = torch.optim.AdamW(critic.parameters(), arguments.rate, weight_decay=0.05)
     parts = {"critic": critic, "average": average.network, "optimiser": optimiser, "kept": kept}
-    loop = Loop(
-        arguments.output,
-        parts,
-        resume=arguments.resume,
-        log_every=100,
-        settings=settings_of(arguments, "rate"),
-        fabric=fabric,
-        samples=CLIPS * MOMENTS,
-    )
+    loop = Loop.of(arguments, fabric, parts, CLIPS * MOMENTS, settings_of(arguments, "rate"), log_every=100)
 
     def take(step: int) -> dict[str, float]:
         noise, random = loop.chance(arguments.seed, step)

@@ -63,15 +63,9 @@ def run(arguments) -> None:
     if arguments.from_embedded:
         start_from_embedded(trainer)
     kept, looks = Kept(), closed_pairs(held_out)
-    loop = Loop(
-        arguments.output,
-        trainer.parts() | {"kept": kept},
-        resume=arguments.resume,
-        save_every=100,
-        settings=fit.settings_of(arguments, "sources", "driven", "rate", "fp32", "from_embedded", "mouths"),
-        fabric=fabric,
-        samples=arguments.sources * arguments.driven,
-    )
+    settings = fit.settings_of(arguments, "sources", "driven", "rate", "fp32", "from_embedded", "mouths")
+    parts = trainer.parts() | {"kept": kept}
+    loop = Loop.of(arguments, fabric, parts, arguments.sources * arguments.driven, settings, save_every=100)
     settle_at = 0 if arguments.from_embedded else int(SETTLED_FROM * arguments.steps)
     trainer.train(arguments.mouths, settled=loop.state.step > settle_at)
     stills = read_stills(arguments.data, "train")

@@ -30,7 +30,7 @@ def files(tmp_path):
     return tmp_path
 
 
-@pytest.mark.parametrize("command", ["", *COMMANDS, "train finder", "models show"])
+@pytest.mark.parametrize("command", ["", *COMMANDS, "train finder", "train pack", "models show"])
 def test_help_is_everywhere(command, capsys):
     assert main([*command.split(), "--help"]) == 0
     shown = capsys.readouterr().out

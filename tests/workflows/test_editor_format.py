@@ -146,6 +146,8 @@ def test_the_command_converts_and_checks(tmp_path, graph, capsys):
     assert main(["workflow", "api", str(source), "-o", str(target)]) == 0
     assert json.loads(target.read_text()) == api_format(graph, "it")
     assert main(["workflow", "api", str(source), "-o", str(target)]) == 1  # it exists
+    assert main(["workflow", "api", str(source), "-o", str(source), "--overwrite"]) == 1
+    assert "the same file as the input" in capsys.readouterr().err and json.loads(source.read_text()) == graph
     assert main(["workflow", "check", str(target), "--input-dir", str(tmp_path)]) == 2
     assert "There is no file 'me.png'" in capsys.readouterr().out
     (tmp_path / "me.png").write_bytes(b"x")

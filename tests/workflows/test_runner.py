@@ -51,6 +51,13 @@ def test_only_what_changed_runs_again(runner, executions):
     assert executions == ["Number 5", "Add", "Show 6"]
 
 
+def test_another_precision_or_device_runs_everything_again(runner, executions):
+    runner.run(SUM, precision="float32")
+    assert len(runner.run(SUM, precision="bfloat16").seconds) == 4
+    assert len(runner.run(SUM, precision="bfloat16").seconds) == 0
+    assert len(runner.run(SUM, precision="bfloat16", device="meta").seconds) == 4
+
+
 def test_results_that_a_run_did_not_use_are_forgotten(runner, executions):
     runner.run(SUM)
     runner.run({"1": node("Number", value=9), "2": node("Show", value=["1", 0])})

@@ -75,8 +75,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _sound(arguments: argparse.Namespace) -> int:
     from ...models_hub.training.ablation_sound import ablate_context, ablate_windows
+    from ...models_hub.training.parts import TRAININGS, check_parts
 
     data, folder = arguments.footage[0], arguments.output
+    read = TRAININGS["sync_critic" if arguments.preset == "sync-critic" else "predictor"]
+    check_parts(data, read, f"ablate --preset {arguments.preset}")
     if arguments.preset == "sync-critic":
         rows, table = ablate_windows(data, folder)
     else:

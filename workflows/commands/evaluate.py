@@ -56,6 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Measure, and print the figures beside what is required."""
     from ...models_hub.errors import InputError
+    from ...models_hub.training.parts import EVALUATIONS, check_parts
     from ...nodes.host import host_progress
     from ...nodes.standin.execution import Execution, executing
 
@@ -67,6 +68,8 @@ def run(arguments: argparse.Namespace) -> int:
         )
     if not (arguments.data / "manifest.csv").is_file():
         raise InputError(f"{arguments.data} holds no manifest.csv; give --data the folder that has clips/ in it.")
+    for part in chosen:
+        check_parts(arguments.data, EVALUATIONS[part], f"evaluate --only {part}")
     figures: dict[str, Any] = {}
     for part in chosen:
         with executing(Execution(quiet=arguments.quiet, node_title=part)):

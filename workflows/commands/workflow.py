@@ -44,13 +44,14 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _convert(workflow, arguments: argparse.Namespace) -> int:
-    from ...models_hub.media.files import check_writable
+    from ...models_hub.media.files import check_other, check_writable
     from ..editor_format import dumped
 
     text = dumped(workflow.prompt)
     if arguments.output is None:
         print(text, end="")
     else:
+        check_other(arguments.output, [arguments.workflow])
         check_writable(arguments.output, arguments.overwrite).write_text(text, encoding="utf-8")
     return 0
 
