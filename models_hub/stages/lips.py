@@ -20,7 +20,7 @@ from ..networks.mouth_painter import MouthWindow
 
 UPPER_OUTER, LOWER_OUTER = (48, 49, 50, 51, 52, 53, 54), (48, 59, 58, 57, 56, 55, 54)  # outer lips from left to right
 LIPS = ((LOWER_INNER, LOWER_OUTER, UPPER_INNER, 1.0), (UPPER_INNER, UPPER_OUTER, LOWER_INNER, -1.0))
-"""Of each lip: inner and outer edge, inner edge of the other lip, and whether it lies below (1) or above (-1) its own."""
+"""Of each lip: inner and outer edge, inner edge of the other lip; 1 for the lower lip, -1 for the upper."""
 ROWS, COLUMNS = 64, 48  # of the mouth's window; the walk is down and up its columns
 LEAST_STEP = 0.85  # through the source, for a step over the lip: shorter ones are lengthened to this
 MARGIN = 0.2  # of the source's lip, at its inner edge, that is not gone into: closed lips meet in a dark line

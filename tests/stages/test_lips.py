@@ -112,7 +112,8 @@ def test_nothing_outside_of_the_lips_is_moved(closed):
 
 def test_frames_at_once_and_mirrors_change_nothing(closed):
     gaps = (0.0, 0.05, 0.1)
-    driving, flow = (torch.cat(parts) for parts in zip(*[(opened(closed, g)[None], flow_of(closed, g)) for g in gaps]))
+    driving = torch.stack([opened(closed, gap) for gap in gaps])
+    flow = torch.cat([flow_of(closed, gap) for gap in gaps])
     together = dense(lips(closed, driving, flow, SIZE))
     assert torch.equal(together[0], torch.zeros_like(together[0]))
     for index in (1, 2):
@@ -151,8 +152,6 @@ def test_frames_differ_on_the_lips_alone(sample_face, closed, monkeypatch, chunk
     near = F.max_pool2d(mouth.float(), 5, 1, 2).expand_as(made) > 0
     assert torch.equal(made[~near], usual[~near])
     changed = (pasted != usual_pasted).any(-1).any(0).nonzero().float() + 0.5  # row, column
-    low, high = (
-        (face.matrix[:, :2] @ points[:, list(OUTER_LIPS)].flatten(0, 1).T + face.matrix[:, 2:]).aminmax(dim=1)
-    )
+    low, high = (face.matrix[:, :2] @ points[:, list(OUTER_LIPS)].flatten(0, 1).T + face.matrix[:, 2:]).aminmax(dim=1)
     margin = 3 * face.matrix[0, :2].norm() * 2 / SIZE
     assert (changed.flip(1) > low - margin).all() and (changed.flip(1) < high + margin).all()
