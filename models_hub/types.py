@@ -182,6 +182,7 @@ class FrameChunk:
     flow: Tensor  # (n, h, w, 2) crop units of the source
     points: Tensor  # (n, 68, 2) driving landmarks
     lids: Any = None  # Eyelids that are already over `frames`, and still to be laid over the other parts; None: none
+    lips: Any = None  # Lips that are already in `frames`, and are still to be added to the flow; None: none
 
 
 @dataclass(frozen=True)

@@ -164,6 +164,8 @@ class Compositor:
         share = 1 - chunk.blend
         share = share * smooth_step((share - HAZE[0]) / (HAZE[1] - HAZE[0]))
         paint = torch.cat([self._coloured(chunk), share], dim=1)  # (n, 4, S, S)
+        if chunk.lips is not None:
+            chunk.lips.move(motion, self.face.matrix[:, :2])
         if chunk.lids is not None:
             motion = chunk.lids.move(motion, self.face.matrix[:, :2])
             paint = chunk.lids.over(paint)

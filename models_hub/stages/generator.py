@@ -16,6 +16,7 @@ from .ahead import Once
 from .colour import hue_range, within_hues
 from .eyelids import eyelids
 from .inference import Runtime, precision, runtime
+from .lips import lips
 from .mcnet import mcnet_generate_stream
 from .personal import for_face
 
@@ -84,6 +85,8 @@ def generate_stream(
                 light = None if colours is None else colours.expand(count, -1, -1)
                 mouth = generator.paint_mouth(source, known, chunk.points, chunk.flow, hints, light)
                 image = warp(source, chunk.flow, "bicubic").clamp_(0, 1)
+                opened = lips(source_points, chunk.points, chunk.flow, warped.size)
+                change = None if opened is None else opened.change(image, source, chunk.flow)
                 cut = chunk.window.cut
                 with precision(place):
                     given = chunk.features, tuple(map(cut, hints)), cut(image)
@@ -94,12 +97,15 @@ def generate_stream(
                 ramp = edge_ramp(chunk.window, warped.size).to(place)
                 cut(blend).copy_(1 - (1 - trust) * ramp)
                 cut(image).lerp_(shaded, ramp)
+                if opened is not None:
+                    image[:, :, opened.rows, opened.columns].add_(change).clamp_(0, 1)
                 frames = blend * image + (1 - blend) * painted
             if progress is not None:
                 progress(chunk.start + count - start, stop - start)
             parts = (frames, painted, blend, chunk.flow, chunk.points)
             frames, *others, points = (part.cpu() for part in parts)
             lids = eyelids(face.points, points, warped.size)
-            yield FrameChunk(chunk.start, frames if lids is None else lids.over(frames), *others, points, lids)
+            frames = frames if lids is None else lids.over(frames)
+            yield FrameChunk(chunk.start, frames, *others, points, lids, None if opened is None else opened.cpu())
 
     return Stream(warped.length, warped.fps, face, warped.size, chunks, warped.chunk, device)
