@@ -10,24 +10,18 @@ from articulate.nodes.host import io
 from articulate.nodes.standin.execution import Execution, at_node, executing, numbered_path
 
 
-def test_loading_the_pack_is_quick_and_loads_nothing_heavy():
+def test_loading_the_pack_loads_nothing_heavy():
     code = (
-        "import time, torch, tqdm, safetensors.torch; start = time.process_time();"
+        "import torch, tqdm, safetensors.torch;"
         "import asyncio, sys, articulate;"
         "nodes = asyncio.run(asyncio.run(articulate.comfy_entrypoint()).get_node_list());"
         "[node.GET_SCHEMA() for node in nodes];"
-        "print(time.process_time() - start);"
         "heavy = {'av', 'cv2', 'insightface', 'librosa', 'lightning_fabric', 'huggingface_hub', 'matplotlib', 'PIL',"
         " 'skimage', 'onnxruntime'};"
         "print(sorted(heavy & set(sys.modules)), [name for name in sys.modules if 'models_hub.training' in name])"
     )
-
-    def load() -> list[str]:
-        return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.splitlines()
-
-    seconds, loaded = load()
-    assert loaded == "[] []"
-    assert min(float(seconds), float(load()[0])) < 0.3  # the first may have to compile
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert loaded.stdout.strip() == "[] []", loaded.stderr
 
 
 def test_types_of_ones_own_do_not_mix():

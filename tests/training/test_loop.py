@@ -87,16 +87,20 @@ def test_steps_that_are_not_finite_change_nothing_and_are_counted(tmp_path, monk
 @pytest.mark.skipif(os.name == "nt", reason="signals")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_ctrl_c_waits_for_the_step_and_saves(tmp_path, number):
-    tiny, before = Tiny(tmp_path, save_every=100), signal.getsignal(number)
+    tiny, outside = Tiny(tmp_path, save_every=100), signal.getsignal(number)
+    signal.signal(number, signal.default_int_handler)  # also where nohup has SIGHUP ignored
 
     def take(step):
         if step == 1:
             os.kill(os.getpid(), number)
         return tiny.take(step)
 
-    with pytest.raises(KeyboardInterrupt):
-        tiny.loop.run(9, take)
-    assert signal.getsignal(number) is before
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            tiny.loop.run(9, take)
+        assert signal.getsignal(number) is signal.default_int_handler
+    finally:
+        signal.signal(number, outside)
     assert Tiny(tmp_path, resume=True).loop.state.step == 2
 
 
