@@ -129,7 +129,7 @@ def sound_figures(waveform: Tensor, rate: int, face: Face) -> dict[str, float]:
 
     Returns:
         For each of `changed_voices` and `coded_voices`, `<name>_correlation` of the mouth's opening with that of the
-        clean voice; for each of `other_sounds`, `<name>_opening`, the widest opening over the widest of the clean voice.
+        clean voice; for each of `other_sounds`, `<name>_opening`, the widest opening over the widest of the clean one.
     """
 
     def mouth(sound: Tensor, rate: int) -> Tensor:

@@ -20,7 +20,8 @@ LONGEST_BEAT = 1.5  # seconds
 def other_sounds_batch(count: int, length: int, random: torch.Generator, features: int = 0) -> Batch:
     """Crops of `length` frames without speech; what a teacher would hear in them is unknown."""
     frames = length * STEP + 2 * MARGIN
-    mel = torch.stack([log_mel(sound, frames, gain) for sound, gain in (_mixture(frames, random) for _ in range(count))])
+    mixtures = [_mixture(frames, random) for _ in range(count)]
+    mel = torch.stack([log_mel(sound, frames, gain) for sound, gain in mixtures])
     motion, seen = torch.zeros(count, length, len(MOVING), 2), torch.ones(count, length)
     phones, heard = torch.zeros(count, length, dtype=torch.long), torch.zeros(count, length, features)
     return Batch(mel, mel[:, MARGIN : MARGIN + length * STEP], motion, seen, phones, heard)

@@ -82,7 +82,7 @@ def dig_holes(mel: Tensor, random: torch.Generator) -> Tensor:
 
     Encoders with few bits drop what the ear would hardly hear beside it; not always, and not all the time.
     """
-    count, frames, bands = mel.shape
+    count, frames, _ = mel.shape
     span = int(torch.randint(2, 8, (), generator=random))  # mel frames: 20 to 70 ms
     level = _held(F.avg_pool1d, mel, span)
     strongest = F.max_pool1d(level.flatten(0, 1)[:, None], 9, 1, 4)[:, 0].view_as(level)
