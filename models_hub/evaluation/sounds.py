@@ -1,15 +1,19 @@
-"""Sounds that are not plain speech: a clean recording is whispered, clipped, drowned in noise, or is no voice at all.
+"""Sounds that are not plain speech: a clean recording is whispered, clipped, drowned in noise, coded in few bits, sent
+through a telephone, or is no voice at all.
 
 Only landmarks are made, no pictures. Singing is not among them: it cannot be made from speech by signal processing.
 """
 
+import io
 import math
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..media.sound import decode_audio
 from ..networks.lip_shape import opening
+from ..stages.audio import SAMPLE_RATE, mono_16k
 from ..stages.audio_encoder import encode_speech
 from ..stages.landmark_predictor import predict_landmarks
 from ..types import Face
@@ -19,6 +23,8 @@ WHISPER_DB = -20.0  # against the voice
 SHOUT_DB = 20.0  # by which a recording is too loud, so that it is clipped
 WINDOW = 0.025  # seconds, of the spectra that a whisper is made from
 CHORD = (261.6, 329.6, 392.0, 523.3)  # Hz
+TELEPHONE = (300.0, 3400.0)  # Hz
+CODECS = {"mp3_16k": ("libmp3lame", "mp3", 16_000), "opus_6k": ("libopus", "ogg", 6_000)}  # coder, file, bits a second
 
 
 def changed_voices(voice: Tensor, rate: int) -> dict[str, Tensor]:
@@ -35,7 +41,16 @@ def changed_voices(voice: Tensor, rate: int) -> dict[str, Tensor]:
         "shouted": (voice * 10 ** (SHOUT_DB / 20)).clamp(-1, 1),
         "noisy_10db": voice + noise * level * 10 ** (-10 / 20),
         "noisy_0db": voice + noise * level,
+        "telephone": telephone(voice, rate),
     }
+
+
+def coded_voices(voice: Tensor, rate: int) -> dict[str, tuple[Tensor, int]]:
+    """The same, (1, S), by codecs with few bits, and samples a second; without those that FFmpeg lacks here."""
+    import av
+
+    known = {name: codec for name, codec in CODECS.items() if codec[0] in av.codecs_available}
+    return {name: through_codec(voice, rate, *codec) for name, codec in known.items()}
 
 
 def other_sounds(samples: int, rate: int) -> dict[str, Tensor]:
@@ -67,6 +82,33 @@ def whispered(voice: Tensor, rate: int) -> Tensor:
     return breath / loudness(breath).clamp(min=1e-9) * loudness(voice) * 10 ** (WHISPER_DB / 20)
 
 
+def telephone(voice: Tensor, rate: int) -> Tensor:
+    """(1, S): nothing but the frequencies that telephones transmit."""
+    spectrum, pitch = torch.fft.rfft(voice), torch.fft.rfftfreq(voice.shape[1], 1 / rate)
+    heard = (pitch >= TELEPHONE[0]) & (pitch <= TELEPHONE[1])
+    return torch.fft.irfft(spectrum * heard, voice.shape[1])
+
+
+def through_codec(voice: Tensor, rate: int, codec: str, kind: str, bits: int) -> tuple[Tensor, int]:
+    """Sound (1, S) written by FFmpeg at 16,000 samples a second and read again, and its samples a second then."""
+    import av
+
+    values = mono_16k(voice, rate)[None].clamp(-1, 1).numpy()
+    file = io.BytesIO()
+    with av.open(file, "w", format=kind) as container:
+        stream = container.add_stream(codec, rate=SAMPLE_RATE, layout="mono", bit_rate=bits)
+        coder = stream.codec_context
+        coder.open()
+        size = coder.frame_size  # samples that the codec takes at once
+        for start in range(0, values.shape[1], size):
+            frame = av.AudioFrame.from_ndarray(values[:, start : start + size].copy(), format="flt", layout="mono")
+            frame.sample_rate, frame.pts = SAMPLE_RATE, start
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    file.seek(0)
+    return decode_audio(file, codec)
+
+
 def white(samples: int) -> Tensor:
     """(1, S) of noise with a standard deviation of 1, always the same."""
     return torch.randn(1, samples, generator=torch.Generator().manual_seed(0))
@@ -86,20 +128,21 @@ def sound_figures(waveform: Tensor, rate: int, face: Face) -> dict[str, float]:
         face: whose mouth moves.
 
     Returns:
-        For each of `changed_voices`, `<name>_correlation` of the mouth's opening with that of the clean voice; for
-        each of `other_sounds`, `<name>_opening`, the widest opening over the widest of the clean voice.
+        For each of `changed_voices` and `coded_voices`, `<name>_correlation` of the mouth's opening with that of the
+        clean voice; for each of `other_sounds`, `<name>_opening`, the widest opening over the widest of the clean one.
     """
 
-    def mouth(sound: Tensor) -> Tensor:
+    def mouth(sound: Tensor, rate: int) -> Tensor:
         return opening(predict_landmarks(encode_speech(sound, rate), face, blink=False).points)
 
     voice = waveform.mean(0, keepdim=True)
-    clean = mouth(voice)
-    figures = {
-        f"{name}_correlation": correlation(mouth(sound).double().numpy(), clean.double().numpy())
-        for name, sound in changed_voices(voice, rate).items()
-    }
+    clean = mouth(voice, rate)
+    changed = {name: (sound, rate) for name, sound in changed_voices(voice, rate).items()}
+    figures = {}
+    for name, sound in (changed | coded_voices(voice, rate)).items():
+        answer = mouth(*sound)[: len(clean)]  # a codec may add a little at the end
+        figures[f"{name}_correlation"] = correlation(answer.double().numpy(), clean[: len(answer)].double().numpy())
     widest = max(float(clean.max()), 1e-6)
     for name, sound in other_sounds(voice.shape[1], rate).items():
-        figures[f"{name}_opening"] = float(mouth(sound).max()) / widest
+        figures[f"{name}_opening"] = float(mouth(sound, rate).max()) / widest
     return figures

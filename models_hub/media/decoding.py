@@ -16,6 +16,9 @@ _UNNOTICED_SECONDS = 0.1
 _WITHOUT_LENGTH = ("aac", "ac3", "dts", "eac3", "loas", "m4v", "h264", "hevc", "mpegvideo", "mpegts", "mpeg", "mjpeg")
 """FFmpeg guesses the length of these from the bit rate."""
 
+_OGG_PAGE_BYTES = 27 + 255 + 255 * 255
+"""No page of an Ogg file is larger."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -78,6 +81,16 @@ def stated_seconds(container: Any, stream: Any, file: IO[bytes] | None = None) -
     return seconds * _share_lost_by_wav(file) if kind == "wav" and file else seconds
 
 
+def ogg_cut_short(container: Any, file: IO[bytes]) -> bool:
+    """Whether an Ogg file lacks the page that its writer marked as the last; how much is missing it does not say."""
+    if container.format.name != "ogg":
+        return False
+    tail = _part(file, max(0, _size(file) - _OGG_PAGE_BYTES), _OGG_PAGE_BYTES)
+    page = tail[max(0, tail.rfind(b"OggS")) :]
+    header = 27 + page[26] if len(page) > 26 else 27
+    return len(page) < header + sum(page[27:header]) or not page[5] & 4
+
+
 def _mp3_states_length(file: IO[bytes]) -> bool:
     head = _part(file, 0, 10)
     tag = 10 + sum(byte << shift for byte, shift in zip(head[6:10], (21, 14, 7, 0), strict=False))
@@ -134,10 +147,9 @@ def warn_of_loss(name: str, what: str, kept: float, stated: float | None, damage
         )
     elif stated is None and damage:
         _log.warning(
-            "%s is damaged: %d parts of its %s cannot be read, and the other %.2f s are used. Copy or export it "
-            "again to have all.",
+            "%s is damaged or cut short: parts of its %s cannot be read, and the other %.2f s are used. Copy or export "
+            "it again to have all.",
             name,
-            len(damage),
             what,
             kept,
         )

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..errors import MediaError
-from .decoding import decoded, stated_seconds, warn_of_loss
+from .decoding import decoded, ogg_cut_short, stated_seconds, warn_of_loss
 from .files import check_readable, written_whole
 from .recording import Recording
 
@@ -47,7 +47,7 @@ def decode_audio(file: IO[bytes], name: str, start: Fraction | None = None) -> t
     try:
         with av.open(file) as container:
             stream = _sound_stream(container, name)
-            stated = stated_seconds(container, stream, file)
+            stated, cut = stated_seconds(container, stream, file), ogg_cut_short(container, file)
             recording = Recording(
                 stated or (container.duration or 0) / 1e6, _picture_start(container) if start is None else start
             )
@@ -64,6 +64,9 @@ def decode_audio(file: IO[bytes], name: str, start: Fraction | None = None) -> t
         ) from damage[0]
     if not length:
         raise MediaError(f"{name} has a sound track without a single sample; choose another recording.")
+    if cut:
+        stated = None  # FFmpeg takes it for what is there
+        damage.append(EOFError("its last page is missing"))
     values = recording.samples()[:, : length - _filling(last, ends, recording.rate)]
     warn_of_loss(name, "sound", (values.shape[1] - recording.silent) / recording.rate, stated, damage)
     return torch.from_numpy(values), recording.rate

@@ -23,6 +23,14 @@ from .motion_table import motion_table
 SILENCE_DB = (-62.0, -54.0)  # below the first the mouth is closed, above the second the network decides
 QUIET_BELOW_SPEECH_DB = (-42.0, -34.0)  # the same, relative to the loudest tenth of the recording
 HOLD_SECONDS = 0.12  # lips part before the sound and close after it
+NOISE_HOLD_SECONDS = 0.5  # the same under noise, which hides weak sounds; longer pauses close the mouth
+
+# Steady noise is no speech, however loud. All in the units of a normalised band: how far speech usually strays in it.
+FLOOR_SHARE = 0.1  # of the time in which anything is heard, a band lies no higher than its own floor
+RISE = (0.2, 0.3)  # above their floors no band of steady noise rises more than the first
+FLICKER = (0.11, 0.13)  # from one 10 ms to the next: what tones and vowels stay below, and noise above
+_STEADY_SECONDS = 0.2  # over which both are averaged
+_NEIGHBOURS, _FLICKERING = 4, 29  # bands that are averaged; the lowest, below 1.5 kHz, where voices have harmonics
 
 _INNER_PAIRS = ((61, 67), (62, 66), (63, 65))
 
@@ -109,7 +117,7 @@ def neutral_points(face: Face, weights: str = EMBEDDED) -> Tensor:
 
 
 def speech_gate(speech: Speech) -> Tensor:
-    """(T,) in 0..1: 0 where nothing can be heard, opening a little before sound and closing after it."""
+    """(T,) in 0..1: 0 where nothing or steady noise alone is heard, opening a little before sound, closing after it."""
     loud = speech.loudness
     reference = torch.quantile(loud[:: max(1, len(loud) // 100_000)], 0.9)
 
@@ -117,10 +125,40 @@ def speech_gate(speech: Speech) -> Tensor:
         return ((value - bounds[0]) / (bounds[1] - bounds[0])).clamp(0, 1)
 
     gate = torch.minimum(ramp(loud, SILENCE_DB), ramp(loud - reference, QUIET_BELOW_SPEECH_DB))
+    rise, flicker = above_noise(speech)
+    voiced = torch.maximum(ramp(rise, RISE), 1 - ramp(flicker, FLICKER))
     reach = max(1, round(HOLD_SECONDS * speech.fps))
-    gate = torch.nn.functional.max_pool1d(gate[None], 2 * reach + 1, stride=1, padding=reach)
+    gate = torch.minimum(_widest(gate, reach), _widest(voiced, max(1, round(NOISE_HOLD_SECONDS * speech.fps))))[None]
     padded = torch.nn.functional.pad(gate, (reach // 2, reach // 2), mode="replicate")
     return torch.nn.functional.avg_pool1d(padded, reach // 2 * 2 + 1, stride=1)[0]
+
+
+def _widest(gate: Tensor, reach: int) -> Tensor:
+    """(T,) the highest value within `reach` frames on either side."""
+    return torch.nn.functional.max_pool1d(gate[None], 2 * reach + 1, stride=1, padding=reach)[0]
+
+
+def above_noise(speech: Speech) -> tuple[Tensor, Tensor]:
+    """How far the sound rises above the steady noise of its recording, and how much it flickers as noise does.
+
+    Each band has its own floor, so that a voice as loud as the noise is still heard in the bands where voices are
+    strong. A vowel that is sung for long rises above nothing; but it does not flicker.
+
+    Returns:
+        (T,) rise of the band that rises most, (T,) mean change from one 10 ms to the next; normalised log mel.
+    """
+    bands = _average(speech.mel.mean(1).unflatten(1, (-1, _NEIGHBOURS)).mean(2), speech.fps)  # (T, 16)
+    heard = bands[speech.loudness > SILENCE_DB[0]]
+    floor = heard[:: max(1, len(heard) // 100_000)].quantile(FLOOR_SHARE, dim=0) if len(heard) else bands.amin(0)
+    flicker = speech.mel[..., :_FLICKERING].diff(dim=1).abs().mean((1, 2))
+    return (bands - floor).amax(1), _average(flicker[:, None], speech.fps)[:, 0]
+
+
+def _average(values: Tensor, fps: float) -> Tensor:
+    """(T, N) averaged over `_STEADY_SECONDS`, the ends repeated."""
+    reach = max(0, round((_STEADY_SECONDS * fps - 1) / 2))
+    padded = torch.nn.functional.pad(values.T[None], (reach, reach), mode="replicate")
+    return torch.nn.functional.avg_pool1d(padded, 2 * reach + 1, stride=1)[0].T
 
 
 def smooth(values: Tensor, deviation: float) -> Tensor:

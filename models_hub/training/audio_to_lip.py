@@ -8,6 +8,8 @@ answers teach lips on voices without a face. The heads are thrown away.
 With `--teacher`, the encoder of a speech recogniser says of every recording what it hears, and lips that were
 learned from that take the place of real ones and of own answers (see `speech_teacher`); real ones only teach the
 predictor, later. The clips' lags are refined by it too, and written down for that.
+
+`--start` goes on from weights instead of from nothing: heads learn first, and nothing is pretrained.
 """
 
 import json
@@ -18,13 +20,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..errors import InputError
 from ..evaluation.speech import talk_figures
+from ..loading import load_network
 from ..networks.audio_to_lip import MARGIN, STEP, AudioToLip
 from ..networks.landmark_predictor import LandmarkPredictor
 from .devices import half, on_cpu, place
 from .fit import Average, add_common_arguments, cosine, launch, settings_of, write_weights
 from .loop import Kept, Loop
 from .motion import motion_loss, shape_basis, weigh
+from .other_sounds import other_sounds_batch
 from .phones import CLASSES, UNKNOWN
 from .speech_augmentation import augment, hide_bands, hide_spans
 from .speech_data import (
@@ -46,8 +51,9 @@ from .speech_teacher import SpeechTeacher, guess_lips, guess_unheard, learn_list
 from .voices import other_voices
 
 PRETRAINING = 0.4  # share of the steps with heavy masks
-FACES, PHONES, PLAIN, SILENT = 14, 4, 3, 1  # crops of each kind in a batch
+FACES, PHONES, PLAIN, SILENT, OTHER = 14, 4, 3, 1, 2  # crops of each kind in a batch
 TAUGHT_COUNTS, TAUGHT_PRETRAINING = (4, 7, 13), 0.15  # the same with a teacher
+HEADS_FIRST = 300  # steps in which a started encoder waits for its heads
 GUESSED = 0.5  # trust in what lips are said to do where none were seen
 VOICE = "voice-"  # what names of recordings by other synthesisers begin with
 
@@ -63,6 +69,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--teacher", type=Path, help="encoder_model.onnx or .ort of Moonshine tiny, whose hearing is learned"
     )
+    parser.add_argument("--start", default="", help="audio_to_lip.safetensors to begin with, or 'embedded'")
     parser.add_argument("--width", type=int, default=96, help="channels of the encoder")
     parser.add_argument("--dropout", type=float, default=0.2, help="share of activations dropped while it learns")
     parser.add_argument("--hold-out", nargs="*", default=[], help="train people to leave out, for choosing settings")
@@ -89,12 +96,24 @@ class Learner(nn.Module):
         return self.encoder(mel), hidden[:, edge : frames - edge]
 
 
-def prepare_networks(clips: list[Talk], sounds: list[Talk], usual: Tensor, config: dict[str, float]) -> Learner:
-    """Fresh networks whose fixed numbers (mel statistics, shape basis) come from the train data."""
+def prepare_networks(
+    clips: list[Talk], sounds: list[Talk], usual: Tensor, config: dict[str, float], start: str = ""
+) -> Learner:
+    """Fresh networks whose fixed numbers (mel statistics, shape basis) come from the train data; or a given encoder.
+
+    Raises:
+        InputError: the weights to start with are of another width.
+    """
     encoder = AudioToLip(**config)
-    mel = torch.cat([talk.mel for talk in sounds])
-    encoder.mel_mean.copy_(mel.mean(0))
-    encoder.mel_scale.copy_(mel.std(0))
+    if start:
+        given = load_network("audio_to_lip", start)
+        if given.width != encoder.width:
+            raise InputError(f"{start} has {given.width} channels; give --width {given.width} to start with it.")
+        encoder.load_state_dict(given.state_dict())
+    else:
+        mel = torch.cat([talk.mel for talk in sounds])
+        encoder.mel_mean.copy_(mel.mean(0))
+        encoder.mel_scale.copy_(mel.std(0))
     predictor = LandmarkPredictor(units=encoder.width)
     predictor.usual.copy_(usual)
     predictor.basis.copy_(shape_basis(clips, len(predictor.basis)))
@@ -171,19 +190,21 @@ def run(arguments: Namespace) -> None:
     fabric = launch(arguments)
     clips, synthetic, plain, usual = gather(arguments)
     config = {"width": arguments.width, "dropout": arguments.dropout}
-    learner = prepare_networks(clips, clips + plain, usual, config)
+    learner = prepare_networks(clips, clips + plain, usual, config, arguments.start)
     counts, pretraining_steps, guessed = (FACES, PHONES, PLAIN), PRETRAINING * arguments.steps, clips
     if arguments.teacher:
         counts, pretraining_steps = TAUGHT_COUNTS, TAUGHT_PRETRAINING * arguments.steps
         clips, guessed, synthetic, plain = take_lessons(clips, synthetic, plain, arguments)
+    if arguments.start:
+        pretraining_steps = 0
     held_out, kept = talking_clips(arguments.data, "val"), Kept()
     place(learner, fabric.device)
     average = Average(learner, 0.998)
     optimiser = torch.optim.AdamW(learner.parameters(), arguments.rate, betas=(0.9, 0.98), weight_decay=0.05)
     parts = {"learner": learner, "average": average.network, "optimiser": optimiser, "kept": kept}
-    settings = settings_of(arguments, "rate", "synthetic", "voices", "width", "dropout", "hold_out")
+    settings = settings_of(arguments, "rate", "synthetic", "voices", "start", "width", "dropout", "hold_out")
     settings["teacher"] = bool(arguments.teacher)
-    loop = Loop.of(arguments, fabric, parts, sum(counts) + SILENT, settings, log_every=100)
+    loop = Loop.of(arguments, fabric, parts, sum(counts) + SILENT + OTHER, settings, log_every=100)
 
     def take(step: int) -> dict[str, float]:
         noise, random = loop.chance(arguments.seed, step)
@@ -193,8 +214,11 @@ def run(arguments: Namespace) -> None:
         if not pretraining and not arguments.teacher:
             for crop in crops[1:]:
                 guess_motion(average.network, crop, fabric.device)
-        batch = join([*crops, silence_batch(SILENT, LENGTH, noise, crops[0].heard.shape[-1])])
+        for make, count in ((silence_batch, SILENT), (other_sounds_batch, OTHER)):
+            crops.append(make(count, LENGTH, noise, crops[0].heard.shape[-1]))
+        batch = join(crops)
         batch.mel = disturbed(batch.mel, noise)
+        learner.encoder.requires_grad_(not arguments.start or step >= HEADS_FIRST)
         with half(fabric.device):
             terms = losses(learner.train(), batch.to(fabric.device), 0.35 if pretraining else 0.1, noise)
         optimiser.param_groups[0]["lr"] = arguments.rate * cosine(step, arguments.steps)

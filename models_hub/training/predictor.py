@@ -21,6 +21,7 @@ from .devices import on_cpu, place
 from .fit import Average, add_common_arguments, cosine, launch, load_checkpoint, settings_of, write_weights
 from .loop import Kept, Loop
 from .motion import motion_loss, shape_basis, weigh
+from .other_sounds import other_sounds_batch
 from .speech_augmentation import augment, hide_bands
 from .speech_data import (
     LENGTH,
@@ -33,7 +34,7 @@ from .speech_data import (
     usual_mouth,
 )
 
-FACES, SILENT = 22, 2  # crops of each kind in a batch
+FACES, SILENT, OTHER = 22, 1, 3  # crops of each kind in a batch
 JUDGED = 50  # steps between looks at the val split
 
 
@@ -71,13 +72,14 @@ def run(arguments: Namespace) -> None:
     optimiser = torch.optim.AdamW(predictor.parameters(), arguments.rate, weight_decay=0.05)
     parts = {"predictor": predictor, "average": average.network, "optimiser": optimiser, "kept": kept}
     settings = settings_of(arguments, "rate", "hold_out")
-    loop = Loop.of(arguments, fabric, parts, FACES + SILENT, settings, save_every=JUDGED, log_every=JUDGED)
+    loop = Loop.of(arguments, fabric, parts, FACES + SILENT + OTHER, settings, save_every=JUDGED, log_every=JUDGED)
 
     def take(step: int) -> dict[str, float]:
         noise, random = loop.chance(arguments.seed, step)
         heard = Sampler(clips, LENGTH, random)(FACES)
         heard.mel = augment(heard.mel, noise)
-        batch = join([heard, silence_batch(SILENT, LENGTH, noise)]).to(fabric.device)
+        others = [make(count, LENGTH, noise) for make, count in ((silence_batch, SILENT), (other_sounds_batch, OTHER))]
+        batch = join([heard, *others]).to(fabric.device)
         with torch.no_grad():
             units = encoder(hide_bands(encoder.normalise(batch.mel), noise))
         terms = motion_loss(predictor.train()(units), batch)

@@ -35,6 +35,21 @@ def test_changed_voices_are_what_they_are_called(voice):
     assert follows > 0.7
 
 
+def test_codecs_and_telephones_lose_pitches_and_keep_time(voice):
+    clean, rate = voice
+    made = {name: (sound, rate) for name, sound in sounds.changed_voices(clean, rate).items() if name == "telephone"}
+    made |= sounds.coded_voices(clean, rate)
+    assert set(made) == {"telephone", *sounds.CODECS}
+    for sound, its_rate in made.values():
+        assert sound.shape == (1, round(clean.shape[1] * its_rate / rate))
+        follows = torch.corrcoef(torch.stack([course(sound, its_rate), course(clean, rate)]))[0, 1]
+        assert follows > 0.9
+        power = torch.fft.rfft(sound[0]).abs().square()
+        assert power[round(6500 * sound.shape[1] / its_rate) :].sum() < 0.01 * power.sum()
+    again = sounds.coded_voices(clean, rate)
+    assert all(torch.equal(again[name][0], made[name][0]) for name in again)
+
+
 def low_share(sound, rate):
     """Share of the energy below 250 Hz."""
     power = torch.fft.rfft(sound[0]).abs().square()
@@ -52,13 +67,16 @@ def test_a_face_follows_changed_voices_and_not_other_sounds(voice, sample_face):
     assert figures["shouted_correlation"] > 0.6
     assert figures["noisy_10db_correlation"] > 0.6
     assert figures["noisy_0db_correlation"] > 0.4
-    for name in ("hiss", "steady_noise", "music"):
-        assert figures[f"{name}_opening"] < 0.5
+    for name in ("telephone", *sounds.CODECS):
+        assert figures[f"{name}_correlation"] > 0.6
+    assert figures["hiss_opening"] < 0.05 and figures["steady_noise_opening"] < 0.05
+    assert figures["music_opening"] < 0.5
 
 
 def test_an_answer_that_hears_nothing_or_everything_is_told(voice, sample_face, monkeypatch):
     clean, _ = voice
     monkeypatch.setattr(sounds, "changed_voices", lambda sound, rate: {"lost": torch.zeros_like(sound), "same": sound})
+    monkeypatch.setattr(sounds, "coded_voices", lambda sound, rate: {})
     monkeypatch.setattr(sounds, "other_sounds", lambda samples, rate: {"speech": clean})
     figures = sounds.sound_figures(*voice, sample_face)
     assert figures["lost_correlation"] == pytest.approx(0, abs=0.1)

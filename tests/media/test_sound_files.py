@@ -82,6 +82,27 @@ def test_a_recording_that_was_cut_short_says_so(tmp_path, caplog, kind):
     assert len(caplog.records) == 1 and STATED.search(caplog.text)
 
 
+@pytest.mark.parametrize("codec", ["libopus", "vorbis", "flac"])
+@pytest.mark.parametrize("share", [0.3, 0.7, 0.999])
+def test_a_cut_ogg_file_says_so_though_it_states_no_length(tmp_path, caplog, codec, share):
+    path = tmp_path / "x.ogg"
+    with av.open(str(path), "w", format="ogg") as output:
+        stream = output.add_stream(codec, rate=RATE, layout="stereo" if codec == "vorbis" else "mono")
+        if codec == "vorbis":
+            stream.codec_context.options = {"strict": "experimental"}
+        size = 320
+        for start in range(0, 20 * RATE, size):
+            frame = av.AudioFrame.from_ndarray(tone(size).numpy(), format="fltp", layout="mono")
+            frame.sample_rate, frame.pts = RATE, start
+            output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+    read_audio(path)
+    assert not caplog.records
+    path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+    read_audio(path)
+    assert len(caplog.records) == 1 and f"{path} is damaged or cut short" in caplog.text
+
+
 @pytest.mark.parametrize("channels", [1, 2, 7, 8, 9, 16])
 def test_any_number_of_channels_is_read(tmp_path, channels):
     # In a Python of its own: what goes wrong here ends the process.

@@ -10,7 +10,7 @@ from articulate.models_hub.errors import InputError
 from articulate.models_hub.networks.ibug68 import LIPS
 from articulate.models_hub.networks.lip_shape import MOVING, face_frame, opening, to_face
 from articulate.models_hub.stages.audio_encoder import encode_speech
-from articulate.models_hub.stages.landmark_predictor import neutral_points, predict_landmarks
+from articulate.models_hub.stages.landmark_predictor import neutral_points, predict_landmarks, speech_gate
 from articulate.models_hub.types import Face, Speech
 
 EYES_ROLLED = {"tilted": 0.5, "upright": 0.0}
@@ -77,6 +77,64 @@ def test_pauses_in_speech_close_the_mouth(speech):
     gap = opening(still(both, portrait(0.1)))
     widest = opening(still(speech, portrait(0.1))).max()
     assert gap[35:65].max() < 0.05 * widest
+
+
+def voice():
+    from pathlib import Path
+
+    import soundfile
+
+    samples, rate = soundfile.read(str(Path(__file__).parents[2] / "samples" / "speech.flac"), dtype="float32")
+    assert rate == 16_000
+    return torch.from_numpy(samples)
+
+
+def noise(samples, level_db, tilt=0.0):
+    """Steady noise whose amplitude falls as frequency ** -tilt."""
+    spectrum = torch.fft.rfft(torch.randn(samples, generator=torch.Generator().manual_seed(0)))
+    shaped = torch.fft.irfft(spectrum * (torch.linspace(0, 1, len(spectrum)) + 0.003) ** -tilt, samples)
+    return shaped / shaped.std() * 10 ** (level_db / 20)
+
+
+@pytest.mark.parametrize("level", [-50, -30, -10])
+@pytest.mark.parametrize("tilt", [0.0, 1.0])
+@pytest.mark.parametrize("fps", [12.5, 25, 30, 60])
+def test_steady_noise_is_no_speech_however_loud(speech, level, tilt, fps):
+    points = still(encode_speech(noise(96_000, level, tilt), 16_000, fps), portrait(0.1))
+    assert opening(points).max() < 0.05 * opening(still(speech, portrait(0.1))).max()
+
+
+@pytest.mark.parametrize("level", [-60, -50, -40])
+def test_pauses_in_noise_close_the_mouth_and_speech_in_it_opens_it(speech, level):
+    spoken = voice()[:48_000]
+    both = torch.cat([spoken, torch.zeros(48_000), spoken])
+    gap = opening(still(encode_speech(both + noise(len(both), level), 16_000), portrait()))
+    widest = opening(still(speech, portrait())).max()
+    assert gap[75 + 25 : 150 - 25].max() < 0.05 * widest
+    assert gap[:75].max() > 0.5 * widest and gap[150:].max() > 0.5 * widest
+
+
+def test_speech_without_a_pause_and_speech_as_loud_as_noise_are_heard():
+    spoken = voice()
+    loud = spoken.unfold(0, 640, 640).square().mean(1)
+    dense = spoken.unfold(0, 640, 640)[loud > loud.median()].flatten()  # every pause cut out
+    assert speech_gate(encode_speech(dense, 16_000)).mean() > 0.95
+    level = 20 * float(spoken.square().mean().sqrt().log10())
+    clean, noisy = (speech_gate(encode_speech(spoken + noise(len(spoken), at), 16_000)) for at in (-90, level))
+    assert noisy[clean > 0.9].mean() > 0.85
+
+
+def test_a_held_vowel_is_no_steady_noise():
+    time = torch.arange(48_000) / 16_000
+    formants = torch.tensor([[700.0, 80], [1200, 100], [2500, 150]])
+    pitches = 120 * torch.arange(1, 50)
+    strength = 1 / torch.arange(1, 50)
+    for centre, width in formants:
+        ratio = pitches / centre
+        strength = strength / ((1 - ratio**2) ** 2 + (ratio * width / centre) ** 2).sqrt()
+    vowel = (strength[:, None] * torch.sin(2 * math.pi * pitches[:, None] * time)).sum(0)
+    vowel = 0.1 * vowel / vowel.std() + noise(48_000, -45)
+    assert speech_gate(encode_speech(vowel, 16_000))[5:-5].min() > 0.9
 
 
 def test_an_open_mouth_speaks_like_a_closed_one(speech):

@@ -144,6 +144,26 @@ def test_encoder_and_predictor_train_resume_and_load(data, tmp_path):
     assert ends[0]["step"] == ends[1]["step"] == 4
 
 
+def test_a_started_encoder_waits_for_its_heads_and_then_learns(data, tmp_path, monkeypatch):
+    first, second, more = tmp_path / "first", tmp_path / "second", ("--synthetic", 0, "--width", 16)
+    audio_to_lip.run(arguments(audio_to_lip, data, first, "--steps", 2, *more))
+    weights = first / "audio_to_lip.safetensors"
+    given = load_network("audio_to_lip", str(weights)).state_dict()
+
+    def learned(waits):
+        monkeypatch.setattr(audio_to_lip, "HEADS_FIRST", waits)
+        audio_to_lip.run(arguments(audio_to_lip, data, second, "--steps", 3, *more, "--start", weights))
+        content = torch.load(second / "checkpoint.pt", weights_only=True)["learner"]
+        same = [torch.equal(content[f"encoder.{name}"], value) for name, value in given.items()]
+        return same, content["phones.weight"]
+
+    (waited, head), (_, later) = learned(3), learned(2)
+    assert all(waited) and not torch.equal(head, later)
+    assert not all(learned(1)[0])
+    with pytest.raises(InputError, match="--width 16"):
+        audio_to_lip.run(arguments(audio_to_lip, data, second, "--steps", 1, "--synthetic", 0, "--start", weights))
+
+
 def test_an_encoder_learns_what_a_teacher_hears(data, tmp_path, monkeypatch):
     def hear(samples, frames):
         level = samples[: frames * 640].view(frames, 640).abs().mean(1)
