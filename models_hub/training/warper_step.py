@@ -162,8 +162,9 @@ class Step:
         self.driven = drive(trainer.made, batch, random, run, amp)
         rendered, points = self.driven.rendered, self.driven.points
         self.made, self.real = rendered.made, self.driven.real
-        self.density = 8 * rendered.cut(density_maps(points, SIZE, 2.0))
-        self.first = torch.arange(0, len(self.made), PAINTED + 1)  # of each source, once critics look
+        if run > 1:  # for the critics alone
+            self.density = 8 * rendered.cut(density_maps(points, SIZE, 2.0))
+            self.first = torch.arange(0, len(self.made), PAINTED + 1)  # of each source
 
     def take(self, loop: Loop) -> dict[str, float]:
         """Descend, and say what every term was."""
