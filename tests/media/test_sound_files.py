@@ -1,4 +1,3 @@
-import re
 import subprocess
 import sys
 import wave
@@ -10,7 +9,7 @@ from articulate.models_hub.errors import MediaError
 from articulate.models_hub.media import read_audio, write_audio, write_video
 
 RATE = 16000
-STATED = re.compile(r"of its 4\.[01]")  # seconds; PyAV before 16 counts an mp3's padding in
+STATED = "of its 4.0" if int(av.__version__.split(".")[0]) >= 16 else "of its 4."  # older ones count padding in
 
 
 def tone(samples, channels=1, rate=RATE):
@@ -66,7 +65,7 @@ def test_what_follows_a_damaged_part_is_read_and_the_loss_told(tmp_path, caplog,
     back, rate = read_audio(path)
     assert 2.5 < back.shape[1] / rate < 4.1
     assert [str(path) in record.getMessage() for record in caplog.records] == [True]
-    assert STATED.search(caplog.text)
+    assert STATED in caplog.text
 
 
 @pytest.mark.parametrize("kind", ["wav", "flac", "mp3"])
@@ -79,7 +78,7 @@ def test_a_recording_that_was_cut_short_says_so(tmp_path, caplog, kind):
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     back, rate = read_audio(path)
     assert back.shape[1] / rate == pytest.approx(2.0, abs=0.5)
-    assert len(caplog.records) == 1 and STATED.search(caplog.text)
+    assert len(caplog.records) == 1 and STATED in caplog.text
 
 
 @pytest.mark.parametrize("codec", ["libopus", "vorbis", "flac"])
