@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
-from ..networks.density import cell_centres
+from ..networks.density import cell_grid
 from ..stages.density import build_density
 from ..stages.eyelids import EYES
 from ..stages.generator import generate_stream
@@ -60,8 +60,7 @@ def blink_cover(face: Face) -> float:
 
 def eye_parts(points: Tensor, size: int) -> tuple[Tensor, Tensor]:
     """Which pixels (S, S) of a face with landmarks (68, 2) lie in the middle of the eyes, and which on the lids."""
-    centres = cell_centres(size)
-    grid = torch.stack(torch.meshgrid(centres, centres, indexing="xy"), dim=-1)
+    grid = cell_grid(size)
     irises, skin = torch.zeros(2, size, size, dtype=torch.bool)
     for _, upper, lower, brow in EYES:
         top, bottom, above = (points[list(part)].mean(0) for part in (upper, lower, brow[1:4]))

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from .blocks import Hourglass, join, sample
-from .density import cell_centres, density_maps
+from .density import cell_grid, density_maps
 from .ibug68 import DENSITY_REGIONS
 from .landmark_motion import KEYPOINTS, LandmarkMotion
 
@@ -36,8 +36,7 @@ class DenseMotion(nn.Module):
         with torch.no_grad():  # at the start the analytic motion alone carries the picture
             self.heads.weight[MOTIONS : MOTIONS + 2].zero_()
             self.heads.bias[MOTIONS : MOTIONS + 2].zero_()
-        centres = cell_centres(size)
-        grid = torch.stack(torch.meshgrid(centres, centres, indexing="xy"), dim=-1)
+        grid = cell_grid(size)
         places = torch.cat([grid.view(-1, 2), torch.ones(size * size, 1)], dim=1)
         self.register_buffer("places", places.T.contiguous(), persistent=False)  # (3, cells): x, y, 1
 

@@ -19,6 +19,12 @@ def cell_centres(size: int, device: torch.device | None = None) -> Tensor:
     return (torch.arange(size, device=device, dtype=torch.float32) + 0.5) * (2 / size) - 1
 
 
+def cell_grid(size: int, device: torch.device | None = None) -> Tensor:
+    """Centres x, y of size x size cells across -1..1, (size, size, 2)."""
+    centres = cell_centres(size, device)
+    return torch.stack(torch.meshgrid(centres, centres, indexing="xy"), dim=-1)
+
+
 def gaussian_factors(points: Tensor, height: int, width: int, sigma: float) -> tuple[Tensor, Tensor]:
     """Unit-sum Gaussian factors of points.
 

@@ -9,7 +9,7 @@ the ridge towards the head's own map keeps near-collinear regions from exploding
 import torch
 from torch import Tensor, nn
 
-from .density import cell_centres
+from .density import cell_centres, cell_grid
 from .ibug68 import COUNT, INNER_LIPS, LEFT_EYE, MOTION_REGIONS, RIGHT_EYE
 
 UPPER_INNER, LOWER_INNER = (60, 61, 62, 63, 64), (60, 67, 66, 65, 64)  # inner lips from left to right
@@ -124,8 +124,7 @@ def mouth_coordinates(points: Tensor, size: int) -> Tensor:
     down = torch.stack([-across[:, 1], across[:, 0]], dim=-1)
     eyes = (points[:, list(LEFT_EYE)].mean(1) - points[:, list(RIGHT_EYE)].mean(1)).norm(dim=-1).clamp(min=1e-3)
     axes, centre = torch.stack([across, down], dim=1), (left + right) / 2
-    x = cell_centres(size, points.device)
-    grid = torch.stack(torch.meshgrid(x, x, indexing="xy"), dim=-1)
+    grid = cell_grid(size, points.device)
     place = torch.einsum("bij,bhwj->bihw", axes, grid - centre[:, None, None])  # (B, 2, h, w)
     along, below = place.unbind(1)
     distances = []

@@ -12,7 +12,7 @@ from torch import Tensor
 from ..errors import InputError
 from ..loading import load_network
 from ..networks.atvgnet import EXAGGERATION, WINDOW, ATVGnetFrames, ATVGnetLandmarks
-from ..networks.density import cell_centres
+from ..networks.density import cell_grid
 from ..types import Face, FrameChunk, Landmarks, Progress, Stream, frame_count
 from .ahead import Once
 from .audio import SAMPLE_RATE, mono_16k
@@ -176,8 +176,7 @@ def landmark_frames(
     network = _network("atvgnet_frames", weights, ATVGnetFrames)
     aligned = aligned_face(face, network.templates)
     to_aligned = to_crop(to_pixels(landmarks.points, face.matrix), aligned.matrix)
-    centres = cell_centres(64)
-    still = torch.stack(torch.meshgrid(centres, centres, indexing="xy"), dim=-1)
+    still = cell_grid(64)
 
     def encode() -> tuple[Tensor, ...]:
         run = runtime() if device is None else Runtime(device)

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..errors import InputError
-from ..networks.density import cell_centres
+from ..networks.density import cell_grid
 from ..types import Face, FrameChunk, Stream
 from .ahead import made_ahead, worker_count
 from .colour import colour_offset
@@ -205,8 +205,7 @@ class Compositor:
 
     def _displacement(self, flow: Tensor) -> Tensor:
         """How far each place is moved, (n, 2, h, w) in picture pixels."""
-        centres = cell_centres(flow.shape[1], flow.device)
-        own = torch.stack(torch.meshgrid(centres, centres, indexing="xy"), dim=-1)
+        own = cell_grid(flow.shape[1], flow.device)
         return ((flow - own) @ self.face.matrix[:, :2].to(flow).T).permute(0, 3, 1, 2)
 
     def _coloured(self, chunk: FrameChunk) -> Tensor:

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import InputError
-from ..networks.density import cell_centres
+from ..networks.density import cell_grid
 from ..types import CROP_SIZE
 
 Box = tuple[float, float, float, float]
@@ -96,8 +96,7 @@ def cut_crop(picture: Tensor, matrix: Tensor, size: int = CROP_SIZE) -> Tensor:
         image, matrix, density = F.avg_pool2d(image, 2), matrix / 2, density / 2
     # Between one and two pixels to each of the crop's: two samples a side and their mean.
     factor = 2 if density > 1 else 1
-    centres = cell_centres(size * factor)
-    grid = torch.stack(torch.meshgrid(centres, centres, indexing="xy"), dim=-1)
+    grid = cell_grid(size * factor)
     pixels = to_pixels(grid, matrix)
     places = pixels / torch.tensor([image.shape[-1], image.shape[-2]]) * 2 - 1
     crop = F.grid_sample(image, places[None], mode="bilinear", padding_mode="border", align_corners=False)

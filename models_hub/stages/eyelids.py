@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..networks.blocks import sample
-from ..networks.density import cell_centres
+from ..networks.density import cell_grid
 
 EYES = (
     ((36, 39), (37, 38), (41, 40), (17, 18, 19, 20, 21)),
@@ -57,8 +57,7 @@ class Eyelids:
             motion: from where each pixel comes, less its place.
             matrix: (2, 2), -1..1 of the frame to pixels of the picture.
         """
-        centres = cell_centres(motion.shape[-1])
-        grid = torch.stack(torch.meshgrid(centres, centres, indexing="xy"), dim=-1)
+        grid = cell_grid(motion.shape[-1])
         made = self.over(motion)
         made[self.which] += ((self.places - grid) @ matrix.T).movedim(-1, 1) * self.cover
         return made
@@ -97,8 +96,7 @@ def eyelids(source: Tensor, driving: Tensor, size: int) -> Eyelids | None:
     which = torch.nonzero(shut.amax(1) > 0)[:, 0]
     if not len(which):
         return None
-    centres = cell_centres(size, driving.device)
-    grid = torch.stack(torch.meshgrid(centres, centres, indexing="xy"), dim=-1)  # (S, S, 2)
+    grid = cell_grid(size, driving.device)  # (S, S, 2)
     places, cover = grid.expand(len(which), -1, -1, -1), grid.new_zeros(len(which), 1, size, size)
     for eye, parts in enumerate(EYES):
         moved, covered = _lid(source, driving[which], shut[which, eye], parts, grid)

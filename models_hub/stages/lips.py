@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ..networks.blocks import sample
-from ..networks.density import cell_centres
+from ..networks.density import cell_centres, cell_grid
 from ..networks.ibug68 import OUTER_LIPS
 from ..networks.landmark_motion import LOWER_INNER, UPPER_INNER
 from ..networks.mouth_painter import MouthWindow
@@ -122,8 +122,7 @@ def _places(flow: Tensor, window: MouthWindow, own: MouthWindow) -> Tensor:
 
     Not the flow but the displacement is interpolated, as when a picture is moved: cubic interpolation bends a ramp.
     """
-    centres = cell_centres(flow.shape[1], flow.device)
-    still = torch.stack(torch.meshgrid(centres, centres, indexing="xy"), dim=-1)
+    still = cell_grid(flow.shape[1], flow.device)
     grid = window.grid(ROWS, COLUMNS)
     there = grid + sample((flow - still).permute(0, 3, 1, 2), grid, mode="bicubic").permute(0, 2, 3, 1)
     return own.to_window(there.flatten(1, 2)).view(there.shape).permute(0, 3, 1, 2)
@@ -178,5 +177,4 @@ def _height(points: Tensor, edge: tuple[int, ...], x: Tensor) -> Tensor:
 
 def _pixels(rows: slice, columns: slice, size: int, device: torch.device) -> Tensor:
     """Centres (h, w, 2) in -1..1 of a part of a frame of `size` pixels a side."""
-    centres = cell_centres(size, device)
-    return torch.stack(torch.meshgrid(centres[columns], centres[rows], indexing="xy"), dim=-1)
+    return cell_grid(size, device)[rows, columns]

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..networks.blocks import sample
-from ..networks.density import cell_centres
+from ..networks.density import cell_grid
 from ..stages.video_landmarks import similarity
 from .face_data import read_image
 from .footage import SIZE, read_manifest, read_points
@@ -101,8 +101,7 @@ def bend(image: Tensor, points: Tensor, driving: Tensor) -> Tensor:
     kernel = _near(driving, driving) + STIFFNESS * torch.eye(len(points))
     shares = torch.linalg.solve(kernel, points - known @ affine)  # (T, 68, 2)
 
-    centres = cell_centres(CELLS)
-    grid = torch.stack(torch.meshgrid(centres, centres, indexing="xy"), dim=-1).view(1, -1, 2)
+    grid = cell_grid(CELLS).view(1, -1, 2)
     everywhere = torch.cat([grid, torch.ones_like(grid[..., :1])], dim=-1)
     there = everywhere @ affine + _near(grid, driving) @ shares  # (T, cells, 2)
     middle = driving.mean(1, keepdim=True)
@@ -110,8 +109,7 @@ def bend(image: Tensor, points: Tensor, driving: Tensor) -> Tensor:
     share = ((HEAD[1] - (grid - middle).norm(dim=-1) / radius) / (HEAD[1] - HEAD[0])).clamp(0, 1)[..., None]
     offset = (share * (there - grid)).view(count, CELLS, CELLS, 2)
     fine = F.interpolate(offset.movedim(-1, 1), size=image.shape[-2:], mode="bicubic", align_corners=False)
-    places = cell_centres(image.shape[-1])
-    full = torch.stack(torch.meshgrid(places, places, indexing="xy"), dim=-1)
+    full = cell_grid(image.shape[-1])
     return sample(image.expand(count, -1, -1, -1), full + fine.movedim(1, -1), mode="bicubic").clamp(0, 1)
 
 
