@@ -10,6 +10,7 @@ Conventions, everywhere in the project:
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -176,13 +177,18 @@ class FrameChunk:
     """Some consecutive generated frames (n of them), still in parts so that any size can be composed."""
 
     start: int
-    frames: Tensor  # (n, 3, S, S) in 0..1, the blended crop at the network's size
-    generated: Tensor  # (n, 3, S, S) in 0..1, what the decoder painted
+    whole: Callable[[], Tensor] = field(repr=False)  # makes `frames`, which pasting into a picture has no use for
+    generated: Tensor  # (n, 3, S, S) in 0..1, what the decoder painted; 0 where it painted nothing
     blend: Tensor  # (n, 1, S, S); 1 = warped source, 0 = painted
     flow: Tensor  # (n, h, w, 2) crop units of the source
     points: Tensor  # (n, 68, 2) driving landmarks
     lids: Any = None  # Eyelids that are already over `frames`, and still to be laid over the other parts; None: none
     lips: Any = None  # Lips that are already in `frames`, and are still to be added to the flow; None: none
+
+    @cached_property
+    def frames(self) -> Tensor:
+        """The blended crop at the network's size, (n, 3, S, S) in 0..1."""
+        return self.whole()
 
 
 @dataclass(frozen=True)

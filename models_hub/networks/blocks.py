@@ -85,18 +85,24 @@ def resize(features: Tensor, size: tuple[int, int] | torch.Size, align_corners: 
     return F.interpolate(features, size=tuple(size), mode="bilinear", align_corners=align_corners)
 
 
-def warp(features: Tensor, flow: Tensor, mode: str = "bilinear") -> Tensor:
+def unchanged(maps: Tensor) -> Tensor:
+    """The same maps: for where a part of them may be cut out, or something may be done to them."""
+    return maps
+
+
+def warp(features: Tensor, flow: Tensor, mode: str = "bilinear", cut: Callable[[Tensor], Tensor] = unchanged) -> Tensor:
     """Fetch each place from where the flow says; beyond the border the edge repeats.
 
     Args:
         features: (B, C, H, W).
         flow: (B, h, w, 2), x and y in -1..1 of the source; resized to the features' size.
         mode: "bilinear", or "bicubic", which keeps pictures sharper and overshoots at hard edges.
+        cut: takes the wanted part out of maps (B, C, H, W).
 
     Returns:
-        (B, C, H, W).
+        (B, C, H, W), or the part of it that is wanted.
     """
-    grid = resize(flow.permute(0, 3, 1, 2), features.shape[-2:]).permute(0, 2, 3, 1)
+    grid = cut(resize(flow.permute(0, 3, 1, 2), features.shape[-2:])).permute(0, 2, 3, 1)
     return sample(features, grid, mode=mode)
 
 

@@ -32,7 +32,7 @@ def mouth_masks(source_points: Tensor, driving_points: Tensor, flow: Tensor, siz
     """The inner mouth, and the part of it that the warped source can show.
 
     Args:
-        source_points, driving_points: (B, 68, 2) in -1..1 of the same square.
+        source_points, driving_points: (1 or B, 68, 2) and (B, 68, 2) in -1..1 of the same square.
         flow: (B, h, w, 2) from driving to source.
         size: cells along each side of the masks.
 
@@ -42,7 +42,7 @@ def mouth_masks(source_points: Tensor, driving_points: Tensor, flow: Tensor, siz
     """
     inner, source = (inner_mouth_mask(points, size) for points in (driving_points, source_points))
     share = source.sum((2, 3), keepdim=True) / inner.sum((2, 3), keepdim=True).clamp(min=1)
-    return inner, warp(source, flow) * share.clamp(max=1)
+    return inner, warp(source.expand_as(inner), flow) * share.clamp(max=1)
 
 
 class FrameGenerator(nn.Module):
@@ -85,14 +85,15 @@ class FrameGenerator(nn.Module):
         """What the landmarks tell the decoder, drawn for frames of `size` pixels.
 
         Args:
-            source_points, driving_points: (B, 68, 2) in -1..1 of the same square.
+            source_points, driving_points: (1 or B, 68, 2) and (B, 68, 2) in -1..1 of the same square.
             flow: (B, h, w, 2) from driving to source.
 
         Returns:
             Densities of both (B, 12, S/8, S/8); of driving, with the mouth's coordinates (B, 9, S/4, S/4); fine
             ones of eyes and lips, with both `mouth_masks` and the coordinates (B, 8, S/2, S/2).
         """
-        coarse = torch.cat([density_maps(driving_points, size // 8), density_maps(source_points, size // 8)], dim=1)
+        coarse, known = (density_maps(points, size // 8) for points in (driving_points, source_points))
+        coarse = torch.cat([coarse, known.expand_as(coarse)], dim=1)
         quarter = [4 * density_maps(driving_points, size // 4), mouth_coordinates(driving_points, size // 4)]
         fine = 8 * density_maps(driving_points, size // 2, regions=FINE_REGIONS)
         masks = mouth_masks(source_points, driving_points, flow, size // 2)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .blocks import conv_block, resize, sample
+from .blocks import conv_block, resize, unchanged, warp
 from .dense_motion import DenseMotion
 from .memory import FacialMemory
 
@@ -91,7 +91,7 @@ class MemoryWarper(nn.Module):
         source: EncodedSource,
         flow: Tensor,
         occlusion: Tensor,
-        cut: Callable[[Tensor], Tensor] = lambda maps: maps,
+        cut: Callable[[Tensor], Tensor] = unchanged,
     ) -> tuple[Tensor, ...]:
         """Warped features, coarse to fine, the two coarsest compensated by the memory.
 
@@ -102,10 +102,8 @@ class MemoryWarper(nn.Module):
         """
         warped = []
         for scale, features in enumerate(reversed(source.features)):
-            size = features.shape[-2:]
-            grid = cut(resize(flow.permute(0, 3, 1, 2), size)).permute(0, 2, 3, 1)
-            trust = cut(resize(occlusion, size))
-            moved = sample(features, grid) * trust.to(features.dtype)
+            trust = cut(resize(occlusion, features.shape[-2:]))
+            moved = warp(features, flow, cut=cut) * trust.to(features.dtype)
             if scale < self.compensated:
                 moved = self.memory(moved, source.keys, source.values, scale)
             warped.append(moved)

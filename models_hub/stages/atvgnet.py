@@ -5,6 +5,7 @@ crop; the similarity between the face and the network's standard shape takes the
 """
 
 from collections.abc import Iterator
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -12,6 +13,7 @@ from torch import Tensor
 from ..errors import InputError
 from ..loading import load_network
 from ..networks.atvgnet import EXAGGERATION, WINDOW, ATVGnetFrames, ATVGnetLandmarks
+from ..networks.blocks import unchanged
 from ..networks.density import cell_grid
 from ..types import Face, FrameChunk, Landmarks, Progress, Stream, frame_count
 from .ahead import Once
@@ -199,7 +201,8 @@ def landmark_frames(
             if progress is not None:
                 progress(last - start, stop - start)
             parts = ((frames + 1) / 2, (colour + 1) / 2, 1 - attention, still.expand(last - first, -1, -1, -1))
-            yield FrameChunk(first, *(part.cpu() for part in parts), to_aligned[first:last])
+            frames, *parts = (part.cpu() for part in parts)
+            yield FrameChunk(first, partial(unchanged, frames), *parts, to_aligned[first:last])
 
     return Stream(len(landmarks), landmarks.fps, aligned, SIZE, chunks, CHUNK, device)
 

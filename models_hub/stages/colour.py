@@ -75,19 +75,29 @@ def hue_range(crop: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
     return lowest.view(1, 3, 1, 1), highest.view(1, 3, 1, 1)
 
 
-def within_hues(painted: Tensor, hues: tuple[Tensor, Tensor], points: Tensor) -> Tensor:
+def around_mouths(points: Tensor, size: int) -> Tensor:
+    """Where hues are held within their range: between the lips and a little beyond, (n, 1, size, size) in 0..1.
+
+    Args:
+        points: (n, 68, 2) landmarks of the frames.
+        size: pixels along each side of the frames.
+    """
+    mouth = F.max_pool2d(inner_mouth_mask(points, size // 4), 5, stride=1, padding=2)
+    return F.interpolate(mouth, size=(size, size), mode="bilinear")
+
+
+def within_hues(painted: Tensor, hues: tuple[Tensor, Tensor], mouth: Tensor) -> Tensor:
     """Painted frames of the same brightness, with no hue outside of a range between the lips.
 
     Args:
-        painted: (n, 3, S, S).
+        painted: (n, 3, h, w).
         hues: from `hue_range`.
-        points: (n, 68, 2) landmarks of the frames.
+        mouth: (n, 1, h, w), from `around_mouths`.
 
     Returns:
-        (n, 3, S, S).
+        (n, 3, h, w).
     """
     brightness = painted.mean(1, keepdim=True)
     difference = torch.maximum(torch.minimum(painted - brightness, hues[1]), hues[0])
     allowed = (brightness + difference - difference.mean(1, keepdim=True)).clamp(0, 1)
-    mouth = F.max_pool2d(inner_mouth_mask(points, painted.shape[-1] // 4), 5, stride=1, padding=2)
-    return torch.lerp(painted, allowed, F.interpolate(mouth, size=painted.shape[-2:], mode="bilinear"))
+    return torch.lerp(painted, allowed, mouth)

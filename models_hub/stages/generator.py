@@ -1,7 +1,7 @@
 """Frame generator: warped features -> frames, blended with the warped source."""
 
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import torch
 from torch import Tensor
@@ -13,10 +13,10 @@ from ..networks.generator import FrameGenerator
 from ..networks.mcnet import MCNetGenerator
 from ..types import FrameChunk, Progress, Stream, Window
 from .ahead import Once
-from .colour import hue_range, within_hues
-from .eyelids import eyelids
+from .colour import around_mouths, hue_range, within_hues
+from .eyelids import Eyelids, eyelids
 from .inference import Runtime, precision, runtime
-from .lips import lips
+from .lips import Lips, lips
 from .mcnet import mcnet_generate_stream
 from .personal import for_face
 
@@ -39,6 +39,28 @@ def edge_ramp(window: Window, size: int) -> Tensor:
     rows = ramp(inside.shape[-2], window.top > 0, window.bottom < 1)
     columns = ramp(inside.shape[-1], window.left > 0, window.right < 1)
     return rows[:, None] * columns * inside
+
+
+@torch.inference_mode()
+def _blended(
+    source: Tensor,
+    flow: Tensor,
+    window: Window,
+    shaded: Tensor,
+    ramp: Tensor,
+    generated: Tensor,
+    blend: Tensor,
+    opened: Lips | None,
+    lids: Eyelids | None,
+) -> Tensor:
+    """Frames (n, 3, S, S) on the CPU: the source (n, 3, S, S) warped, shaded in the window, and painted over."""
+    image = warp(source, flow, "bicubic").clamp_(0, 1)
+    change = None if opened is None else opened.change(image, source, flow)
+    window.cut(image).lerp_(shaded, ramp)
+    if opened is not None:
+        image[:, :, opened.rows, opened.columns].add_(change).clamp_(0, 1)
+    frames = (blend * image + (1 - blend) * generated).cpu()
+    return frames if lids is None else lids.over(frames)
 
 
 def generate_stream(
@@ -81,31 +103,24 @@ def generate_stream(
             generator = run.load(network, count * FRAME_BYTES)
             with torch.inference_mode():
                 source, known = crop.expand(count, -1, -1, -1), source_points.expand(count, -1, -1)
-                hints = generator.hints(known, chunk.points, chunk.flow, warped.size)
+                hints = generator.hints(source_points[None], chunk.points, chunk.flow, warped.size)
                 light = None if colours is None else colours.expand(count, -1, -1)
                 mouth = generator.paint_mouth(source, known, chunk.points, chunk.flow, hints, light)
-                image = warp(source, chunk.flow, "bicubic").clamp_(0, 1)
-                opened = lips(source_points, chunk.points, chunk.flow, warped.size)
-                change = None if opened is None else opened.change(image, source, chunk.flow)
-                cut = chunk.window.cut
+                cut, size = chunk.window.cut, warped.size
+                moved = warp(source, chunk.flow, "bicubic", cut).clamp_(0, 1)
                 with precision(place):
-                    given = chunk.features, tuple(map(cut, hints)), cut(image)
-                    part, shaded, trust = generator(*given, mouth=None if mouth is None else cut(mouth))
-                painted, blend = image.clone(), torch.ones_like(image[:, :1])
-                cut(painted).copy_(part)
-                painted = within_hues(painted, hues, chunk.points)
-                ramp = edge_ramp(chunk.window, warped.size).to(place)
+                    given = chunk.features, tuple(map(cut, hints)), moved
+                    painted, shaded, trust = generator(*given, mouth=None if mouth is None else cut(mouth))
+                ramp = edge_ramp(chunk.window, size).to(place)
+                generated, blend = moved.new_zeros(count, 3, size, size), moved.new_ones(count, 1, size, size)
+                cut(generated).copy_(within_hues(painted, hues, cut(around_mouths(chunk.points, size))))
                 cut(blend).copy_(1 - (1 - trust) * ramp)
-                cut(image).lerp_(shaded, ramp)
-                if opened is not None:
-                    image[:, :, opened.rows, opened.columns].add_(change).clamp_(0, 1)
-                frames = blend * image + (1 - blend) * painted
+                opened = lips(source_points, chunk.points, chunk.flow, size)
             if progress is not None:
                 progress(chunk.start + count - start, stop - start)
-            parts = (frames, painted, blend, chunk.flow, chunk.points)
-            frames, *others, points = (part.cpu() for part in parts)
-            lids = eyelids(face.points, points, warped.size)
-            frames = frames if lids is None else lids.over(frames)
-            yield FrameChunk(chunk.start, frames, *others, points, lids, None if opened is None else opened.cpu())
+            *others, points = (part.cpu() for part in (generated, blend, chunk.flow, chunk.points))
+            lids = eyelids(face.points, points, size)
+            whole = partial(_blended, source, chunk.flow, chunk.window, shaded, ramp, generated, blend, opened, lids)
+            yield FrameChunk(chunk.start, whole, *others, points, lids, None if opened is None else opened.cpu())
 
     return Stream(warped.length, warped.fps, face, warped.size, chunks, warped.chunk, device)

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from functools import partial
 from weakref import WeakKeyDictionary
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 from ..errors import InputError
 from ..loading import map_anew
 from ..networks.acceleration import accelerated
-from ..networks.blocks import resize, sample
+from ..networks.blocks import resize, sample, unchanged
 from ..networks.density import cell_centres
 from ..networks.mcnet import EncodedPicture, MCNetGenerator, MCNetWarper
 from ..networks.mcnet_memory import PIECE
@@ -191,7 +192,7 @@ def mcnet_generate_stream(
                 frames = torch.lerp(painted, moved, blend)
             if progress is not None:
                 progress(chunk.start + count - start, stop - start)
-            parts = (frames, painted, blend, chunk.flow, chunk.points)
-            yield FrameChunk(chunk.start, *(part.cpu() for part in parts))
+            frames, *parts = (part.cpu() for part in (frames, painted, blend, chunk.flow, chunk.points))
+            yield FrameChunk(chunk.start, partial(unchanged, frames), *parts)
 
     return Stream(warped.length, warped.fps, face, SIZE, chunks, warped.chunk, device)

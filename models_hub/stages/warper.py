@@ -6,7 +6,7 @@ import torch
 
 from ..errors import InputError
 from ..loading import EMBEDDED, load_network
-from ..networks.ibug68 import DENSITY_REGIONS, RIGID
+from ..networks.ibug68 import DENSITY_REGIONS, EYES, LIPS, RIGID
 from ..networks.mcnet import MCNetWarper
 from ..networks.warper import EncodedSource, MemoryWarper
 from ..types import Density, Face, MotionKeypoints, Stream, WarpChunk, Window
@@ -21,21 +21,22 @@ CHUNK, GPU_CHUNK = 6, 32
 FRAME_BYTES = 48 * 2**20
 """Working memory of one frame on the device, generously, all layers' activations included."""
 
-STILL_HEAD = 0.08  # farther than this (crop units) a moving head uncovers hair and background
-WINDOW_MARGIN = 0.16  # around all landmarks, in crop units
+STILL_HEAD = 0.12  # farther than this (crop units) a moving head uncovers what is worth painting
+PAINTED_POINTS = (*EYES, *LIPS, 7, 8, 9)  # eyes, lips, chin
+WINDOW_MARGIN = 0.1  # around these landmarks, in crop units
 WINDOW_CELLS = 32  # windows begin and end on cells of the coarsest features
 
 
 def painted_window(face: Face, points: torch.Tensor) -> Window:
     """The part of the frame that needs painting while the landmarks (T, 68, 2) go by.
 
-    A head that keeps its place changes only around its landmarks; the rest is the warped source. A
-    head that moves uncovers what no source showed: then it is the whole frame.
+    A head that about keeps its place needs paint between the lips and a little around lips and eyes; the rest is the
+    warped source, which is sharper. A head that moves far uncovers what no source showed: then it is the whole frame.
     """
     moved = (points[:, list(RIGID)] - face.points[list(RIGID)]).norm(dim=-1).amax()
     if moved > STILL_HEAD:
         return Window()
-    every = torch.cat([points.flatten(0, 1), face.points])
+    every = torch.cat([points, face.points[None]])[:, list(PAINTED_POINTS)].flatten(0, 1)
     low = ((every.amin(0) - WINDOW_MARGIN + 1) / 2 * WINDOW_CELLS).floor().clamp(0, WINDOW_CELLS) / WINDOW_CELLS
     high = ((every.amax(0) + WINDOW_MARGIN + 1) / 2 * WINDOW_CELLS).ceil().clamp(0, WINDOW_CELLS) / WINDOW_CELLS
     if (high - low).amin() < 1 / 4:  # landmarks outside of the crop

@@ -4,11 +4,13 @@ import io
 import threading
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 
 import pytest
 import torch
 from articulate.models_hub.errors import InputError
 from articulate.models_hub.media import VideoReader, write_video
+from articulate.models_hub.networks.blocks import unchanged
 from articulate.models_hub.networks.density import cell_centres
 from articulate.models_hub.threads import usable_threads
 from articulate.models_hub.types import Face, FrameChunk, Stream
@@ -45,7 +47,9 @@ def make_stream(length: int = 10, fps: float = 25.0, seen: list | None = None) -
             if seen is not None:
                 seen.append(number)
             painted = torch.full((1, 3, SIZE, SIZE), number / 20)
-            yield FrameChunk(number, painted, painted, torch.zeros(1, 1, SIZE, SIZE), flow, points[None])
+            yield FrameChunk(
+                number, partial(unchanged, painted), painted, torch.zeros(1, 1, SIZE, SIZE), flow, points[None]
+            )
 
     return Stream(length, fps, face, SIZE, chunks)
 

@@ -3,10 +3,12 @@
 import itertools
 import math
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
 from articulate.models_hub.errors import InputError
+from articulate.models_hub.networks.blocks import unchanged
 from articulate.models_hub.networks.density import cell_centres
 from articulate.models_hub.networks.landmark_motion import inner_mouth_mask
 from articulate.models_hub.stages.colour import LIMIT, colour_offset
@@ -65,7 +67,7 @@ def make_stream(
             places = F.interpolate(places, size=SIZE, mode="bilinear").permute(0, 2, 3, 1)
             warped = F.grid_sample(face.crop.expand(len(numbers), -1, -1, -1), places, align_corners=False)
             frames = share * warped + (1 - share) * painted
-            yield FrameChunk(first, frames, painted, share, flow, face.points + move[:, None])
+            yield FrameChunk(first, partial(unchanged, frames), painted, share, flow, face.points + move[:, None])
 
     return Stream(length, 25.0, face, SIZE, chunks)
 
@@ -180,6 +182,18 @@ def test_a_haze_of_paint_is_left_away_and_paint_sets_in_gently():
     assert used[-1] == pytest.approx(0.3, abs=0.01)  # and 30 % are 30 %
     steps = [after - before for before, after in itertools.pairwise(used)]
     assert min(steps) > -1e-4 and max(steps) < 0.04  # no edge where it begins
+
+
+def test_pasting_makes_no_frame_of_the_crop():
+    def never():
+        raise AssertionError("nobody asked for the crop")
+
+    stream = make_stream(make_face())
+
+    def chunks(start: int, stop: int):
+        yield from (replace(chunk, whole=never) for chunk in stream.chunks(start, stop))
+
+    assert torch.equal(composed(replace(stream, chunks=chunks)), composed(stream))
 
 
 def test_the_crop_is_the_networks_frame():

@@ -123,7 +123,25 @@ def test_a_still_head_is_painted_only_around_the_face(face):
     outside = torch.ones(256, 256, dtype=torch.bool)
     window.cut(outside[None, None])[:] = False
     assert (chunk.blend[:, 0, outside] == 1).all()
+    assert painted_window(face, density(face, 5, 0.08).landmarks.points) != Window()
     assert painted_window(face, density(face, 5, 0.2).landmarks.points) == Window()
+
+
+def test_nothing_that_is_seen_lies_outside_of_the_window(sample_face):
+    """A speaking face that moves as far as a window allows, painted in it and as a whole."""
+    points = sample_face.points.repeat(4, 1, 1)
+    points[:, 55:60, 1] += 0.04 * torch.arange(4)[:, None]
+    points[:, 65:68, 1] += 0.04 * torch.arange(4)[:, None]
+    points[:, :, 0] += torch.tensor([-0.08, -0.04, 0.04, 0.08])[:, None]
+    driving = build_density(Landmarks(points, torch.ones(4, dtype=torch.bool)))
+    assert painted_window(sample_face, points) != Window()
+    whole, part = (
+        torch.cat(list(compose_frames(generate_stream(warp_stream(sample_face, driving, window=window)))))
+        for window in (Window(), None)
+    )
+    assert (whole - sample_face.picture).abs().max() > 0.2
+    difference = (whole - part).abs().amax(-1).flatten()
+    assert difference.quantile(0.99) < 1 / 255 and difference.max() < 0.1
 
 
 def test_the_windows_edge_is_invisible():
