@@ -8,6 +8,7 @@ the ridge towards the head's own map keeps near-collinear regions from exploding
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from .density import cell_centres, cell_grid
 from .ibug68 import COUNT, INNER_LIPS, LEFT_EYE, MOTION_REGIONS, RIGHT_EYE
@@ -77,8 +78,14 @@ def polygon_mask(points: Tensor, size: int | tuple[int, int], soft: float = 1.0)
         (B, 1, H, W) in 0..1.
     """
     height, width = (size, size) if isinstance(size, int) else size
-    x = cell_centres(width, points.device).view(1, 1, 1, width)
-    y = cell_centres(height, points.device).view(1, 1, height, 1)
+    # A mouth is a fiftieth of a frame: only the cells around all polygons are looked at.
+    cells = points.new_tensor([width, height])
+    near, far = ((edge.nan_to_num().clamp(-1, 1) + 1) / 2 * cells for edge in points.flatten(0, 1).aminmax(dim=0))
+    (left, top), (right, bottom) = near.floor().tolist(), far.ceil().tolist()
+    left, right = max(0, min(int(left), width - 1)), max(1, min(int(right), width))
+    top, bottom = max(0, min(int(top), height - 1)), max(1, min(int(bottom), height))
+    x = cell_centres(width, points.device)[left:right].view(1, 1, 1, -1)
+    y = cell_centres(height, points.device)[top:bottom].view(1, 1, -1, 1)
     x1, y1 = points[..., 0, None, None], points[..., 1, None, None]  # (B, P, 1, 1)
     x2, y2 = x1.roll(-1, 1), y1.roll(-1, 1)
     dx, dy = x2 - x1, y2 - y1
@@ -89,7 +96,7 @@ def polygon_mask(points: Tensor, size: int | tuple[int, int], soft: float = 1.0)
     distance = (((x - x1 - along * dx) * width) ** 2 + ((y - y1 - along * dy) * height) ** 2).amin(1, keepdim=True)
     signed = torch.where(inside, 1.0, -1.0) * distance.sqrt() / 2  # in cells, positive inside
     # The ramp lies inside: a closed polygon without area must draw nothing.
-    return (signed / soft).clamp(0, 1)
+    return F.pad((signed / soft).clamp(0, 1), (left, width - right, top, height - bottom))
 
 
 def inner_mouth_mask(points: Tensor, size: int | tuple[int, int], soft: float = 1.0) -> Tensor:

@@ -52,6 +52,23 @@ def test_polygon_area():
     assert abs(float(mask.mean()) - 0.25) < 0.01
 
 
+def test_polygons_are_drawn_wherever_they_lie():
+    corners = torch.tensor([[-0.31, -0.27], [0.23, -0.33], [0.13, 0.29], [-0.17, 0.11]])
+    middle = polygon_mask(corners[None], 32)
+    for cells in (-9, 5, 40):
+        moved = polygon_mask(corners[None] + cells * 2 / 32, 32)
+        wanted = torch.zeros_like(middle)
+        if abs(cells) < 32:
+            here, there = slice(max(cells, 0), 32 + min(cells, 0)), slice(max(-cells, 0), 32 - max(cells, 0))
+            wanted[..., here, here] = middle[..., there, there]
+        assert torch.allclose(moved, wanted, atol=1e-5)
+    both = polygon_mask(torch.stack([corners, corners + 0.5]), 32)
+    assert torch.allclose(both[:1], middle, atol=1e-6) and both[1].max() == 1
+    assert (polygon_mask(9 * corners[None], (8, 16)) == 1).all()  # the frame lies inside
+    for nowhere in (float("inf"), float("nan"), 1e38):
+        assert polygon_mask(torch.full((1, 4, 2), nowhere), 16).nan_to_num().sum() == 0
+
+
 def test_a_closed_mouth_shows_nothing_inside():
     points = face(1)
     points[:, 60:, 1] = 0.3
