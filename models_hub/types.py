@@ -178,17 +178,26 @@ class FrameChunk:
 
     start: int
     whole: Callable[[], Tensor] = field(repr=False)  # makes `frames`, which pasting into a picture has no use for
-    generated: Tensor  # (n, 3, S, S) in 0..1, what the decoder painted; 0 where it painted nothing
+    generated: Tensor  # (n, 3, S, S) in 0..1, what the decoder painted in `window`; 0 elsewhere
     blend: Tensor  # (n, 1, S, S); 1 = warped source, 0 = painted
     flow: Tensor  # (n, h, w, 2) crop units of the source
     points: Tensor  # (n, 68, 2) driving landmarks
     lids: Any = None  # Eyelids that are already over `frames`, and still to be laid over the other parts; None: none
     lips: Any = None  # Lips that are already in `frames`, and are still to be added to the flow; None: none
 
+    window: Window = Window()  # the part of the frame that is painted
+
     @cached_property
     def frames(self) -> Tensor:
         """The blended crop at the network's size, (n, 3, S, S) in 0..1."""
         return self.whole()
+
+    @property
+    def painted(self) -> Tensor:
+        """What the decoder painted, (n, 3, S, S) in 0..1, with `frames` around its window: to be looked at."""
+        picture = self.frames.clone()
+        self.window.cut(picture).copy_(self.window.cut(self.generated))
+        return picture
 
 
 @dataclass(frozen=True)

@@ -112,7 +112,7 @@ class ArticulatePreviewFrames(io.ComfyNode):
         progress, shown = host_progress(len(numbers)), []
         for number in numbers:
             [chunk] = frames.chunks(number, number + 1)
-            picture, painted = (maps[0].permute(1, 2, 0).clamp(0, 1) for maps in (chunk.frames, chunk.generated))
+            picture, painted = (maps[0].permute(1, 2, 0).clamp(0, 1) for maps in (chunk.frames, chunk.painted))
             shown.append((picture, painted, 1 - chunk.blend[0, 0]))
             progress(len(shown), len(numbers))
         device = intermediate_device()

@@ -121,6 +121,7 @@ def generate_stream(
             *others, points = (part.cpu() for part in (generated, blend, chunk.flow, chunk.points))
             lids = eyelids(face.points, points, size)
             whole = partial(_blended, source, chunk.flow, chunk.window, shaded, ramp, generated, blend, opened, lids)
-            yield FrameChunk(chunk.start, whole, *others, points, lids, None if opened is None else opened.cpu())
+            moved_lips = None if opened is None else opened.cpu()
+            yield FrameChunk(chunk.start, whole, *others, points, lids, moved_lips, chunk.window)
 
     return Stream(warped.length, warped.fps, face, warped.size, chunks, warped.chunk, device)

@@ -123,6 +123,8 @@ def test_a_still_head_is_painted_only_around_the_face(face):
     outside = torch.ones(256, 256, dtype=torch.bool)
     window.cut(outside[None, None])[:] = False
     assert (chunk.blend[:, 0, outside] == 1).all()
+    assert torch.equal(chunk.painted[..., outside], chunk.frames[..., outside])
+    assert torch.equal(window.cut(chunk.painted), window.cut(chunk.generated))
     assert painted_window(face, density(face, 5, 0.08).landmarks.points) != Window()
     assert painted_window(face, density(face, 5, 0.2).landmarks.points) == Window()
 
