@@ -21,6 +21,7 @@ class EncodedSource:
     """All that depends on the source alone; made once, used for every frame."""
 
     image: Tensor  # (B, 3, S, S)
+    thumbnail: Tensor  # (B, 3, h, w), the image as small as the flow
     points: Tensor  # (B, 68, 2)
     features: tuple[Tensor, ...]  # fine to coarse: S/2, S/4, S/8
     keys: Tensor  # (B, cells, width)
@@ -33,7 +34,8 @@ class EncodedSource:
             return tensor.repeat_interleave(times, 0) if len(tensor) > 1 else tensor.expand(times, *tensor.shape[1:])
 
         features = tuple(spread(level) for level in self.features)
-        return EncodedSource(spread(self.image), spread(self.points), features, spread(self.keys), spread(self.values))
+        image, thumbnail, points = spread(self.image), spread(self.thumbnail), spread(self.points)
+        return EncodedSource(image, thumbnail, points, features, spread(self.keys), spread(self.values))
 
 
 class MemoryWarper(nn.Module):
@@ -79,12 +81,12 @@ class MemoryWarper(nn.Module):
         with torch.autocast(image.device.type, enabled=False):
             keypoints = self.dense_motion.motion.membership @ points
         keys, values = self.memory.condition(features[-1], keypoints)
-        return EncodedSource(image, points, tuple(features), keys, values)
+        thumbnail = F.interpolate(image, size=self.dense_motion.size, mode="area")
+        return EncodedSource(image, thumbnail, points, tuple(features), keys, values)
 
     def flow(self, source: EncodedSource, driving: Tensor, density: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Flow (B, h, w, 2) and occlusion (B, 1, h, w) towards driving landmarks (B, 68, 2)."""
-        thumbnail = F.interpolate(source.image, size=self.dense_motion.size, mode="area")
-        return self.dense_motion(thumbnail, source.points, driving, density)
+        return self.dense_motion(source.thumbnail, source.points, driving, density)
 
     def compensate(
         self,

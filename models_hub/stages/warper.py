@@ -6,7 +6,7 @@ import torch
 
 from ..errors import InputError
 from ..loading import EMBEDDED, load_network
-from ..networks.ibug68 import DENSITY_REGIONS, EYES, LIPS, RIGID
+from ..networks.ibug68 import DENSITY_REGIONS, LIPS, RIGID
 from ..networks.mcnet import MCNetWarper
 from ..networks.warper import EncodedSource, MemoryWarper
 from ..types import Density, Face, MotionKeypoints, Stream, WarpChunk, Window
@@ -22,16 +22,18 @@ FRAME_BYTES = 48 * 2**20
 """Working memory of one frame on the device, generously, all layers' activations included."""
 
 STILL_HEAD = 0.12  # farther than this (crop units) a moving head uncovers what is worth painting
-PAINTED_POINTS = (*EYES, *LIPS, 7, 8, 9)  # eyes, lips, chin
+PAINTED_POINTS = (*LIPS, 7, 8, 9)  # lips, chin
 WINDOW_MARGIN = 0.1  # around these landmarks, in crop units
 WINDOW_CELLS = 32  # windows begin and end on cells of the coarsest features
+SMALLEST_WINDOW = 1 / 8  # of the crop; where landmarks leave the crop, windows become smaller
 
 
 def painted_window(face: Face, points: torch.Tensor) -> Window:
     """The part of the frame that needs painting while the landmarks (T, 68, 2) go by.
 
-    A head that about keeps its place needs paint between the lips and a little around lips and eyes; the rest is the
-    warped source, which is sharper. A head that moves far uncovers what no source showed: then it is the whole frame.
+    A head that about keeps its place needs paint between the lips and a little around them; the rest is the warped
+    source, which is as near to real footage and sharper, eyes included (their lids are moved by `eyelids`). A head that
+    moves far uncovers what no source showed: then it is the whole frame.
     """
     moved = (points[:, list(RIGID)] - face.points[list(RIGID)]).norm(dim=-1).amax()
     if moved > STILL_HEAD:
@@ -39,7 +41,7 @@ def painted_window(face: Face, points: torch.Tensor) -> Window:
     every = torch.cat([points, face.points[None]])[:, list(PAINTED_POINTS)].flatten(0, 1)
     low = ((every.amin(0) - WINDOW_MARGIN + 1) / 2 * WINDOW_CELLS).floor().clamp(0, WINDOW_CELLS) / WINDOW_CELLS
     high = ((every.amax(0) + WINDOW_MARGIN + 1) / 2 * WINDOW_CELLS).ceil().clamp(0, WINDOW_CELLS) / WINDOW_CELLS
-    if (high - low).amin() < 1 / 4:  # landmarks outside of the crop
+    if (high - low).amin() < SMALLEST_WINDOW:
         return Window()
     return Window(float(low[1]), float(low[0]), float(high[1]), float(high[0]))
 
