@@ -75,7 +75,8 @@ def _generator_sizes(shapes: Shapes) -> Sizes:
     channels = [shapes[f"{name}.weight"][0] for name in ("up_half.0", "up_quarter.0", "enter.0.0")]
     guide = shapes.get("condense_coarse.guide.weight", (0, 0))
     mouth = shapes.get("mouth.paint.weight", (0, 0))[1]
-    return {"channels": channels, "width": shapes["paint.weight"][1], "condenser": guide[1], "mouth": mouth}
+    sizes = {"channels": channels, "width": shapes["paint.weight"][1], "condenser": guide[1], "mouth": mouth}
+    return {**sizes, "detail": shapes.get("detail.paint.weight", (0, 0))[1]}
 
 
 def _personal(shapes: Shapes, sizes: Sizes) -> Sizes:

@@ -184,8 +184,8 @@ class FrameChunk:
     points: Tensor  # (n, 68, 2) driving landmarks
     lids: Any = None  # Eyelids that are already over `frames`, and still to be laid over the other parts; None: none
     lips: Any = None  # Lips that are already in `frames`, and are still to be added to the flow; None: none
-
     window: Window = Window()  # the part of the frame that is painted
+    mouths: Tensor | None = None  # (n, 4, h, w) what is painted between the lips, finer than in `generated`, in windows
 
     @cached_property
     def frames(self) -> Tensor:

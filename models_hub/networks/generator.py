@@ -17,7 +17,8 @@ from .condenser import AttentionCondenser
 from .density import density_maps
 from .ibug68 import DENSITY_REGIONS, EYES, INNER_LIPS, OUTER_LIPS
 from .landmark_motion import inner_mouth_mask, mouth_coordinates
-from .mouth_painter import MouthPainter, face_colours, onto_frame
+from .mouth_detail import MouthDetail
+from .mouth_painter import MouthPainter, face_colours
 
 FINE_REGIONS = (EYES, OUTER_LIPS, INNER_LIPS)
 BLEND_BIAS = 1.0  # logit of trust in the warped source at the start
@@ -53,10 +54,16 @@ class FrameGenerator(nn.Module):
         width: channels of the last layers, which paint four pixels to a cell of half size.
         condenser: length of the CLIP embedding that attention condensers are guided by (CPNet); 0 leaves them out.
         mouth: channels of the mouth painter; 0 leaves it out.
+        detail: channels of what makes its mouths sharp; 0 leaves it out.
     """
 
     def __init__(
-        self, channels: tuple[int, ...] = (32, 64, 128), width: int = 40, condenser: int = 0, mouth: int = 0
+        self,
+        channels: tuple[int, ...] = (32, 64, 128),
+        width: int = 40,
+        condenser: int = 0,
+        mouth: int = 0,
+        detail: int = 0,
     ) -> None:
         super().__init__()
         self.channels = tuple(channels)
@@ -78,7 +85,15 @@ class FrameGenerator(nn.Module):
             self.condense_quarter = AttentionCondenser(quarter, embedding=condenser)
         if mouth:
             self.mouth = MouthPainter(mouth)
-        self.sizes = {"channels": list(channels), "width": width, "condenser": condenser, "mouth": mouth}
+        if detail:
+            self.detail = MouthDetail(detail)
+        self.sizes = {
+            "channels": list(channels),
+            "width": width,
+            "condenser": condenser,
+            "mouth": mouth,
+            "detail": detail,
+        }
 
     @staticmethod
     def hints(source_points: Tensor, driving_points: Tensor, flow: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -118,7 +133,7 @@ class FrameGenerator(nn.Module):
         hints: tuple[Tensor, Tensor, Tensor],
         colours: Tensor | None,
     ) -> Tensor | None:
-        """What the mouth painter puts between the lips of whole frames.
+        """What the mouth painter puts between the lips, in windows that `onto_frame` puts where the mouths are.
 
         Args:
             source: (B, 3, S, S) in 0..1.
@@ -127,13 +142,15 @@ class FrameGenerator(nn.Module):
             colours: (B, COLOURS, 3), the `light` of the sources.
 
         Returns:
-            (B, 4, S, S): colours in 0..1 times their weight, and the weight; None without a painter.
+            (B, 4, h, w): colours in 0..1 times their weight, and the weight; None without a painter.
         """
         if colours is None:
             return None
         shown = self.masks(hints)[1]
         painted, weight = self.mouth.windows(source, source_points, driving_points, flow, shown, colours)
-        return onto_frame(torch.cat([painted * weight, weight], dim=1), driving_points, source.shape[-1])
+        if hasattr(self, "detail"):
+            painted, weight = self.detail.windows(source, driving_points, flow, painted, weight)
+        return torch.cat([painted * weight, weight], dim=1)
 
     def _condense(self, scale: str, features: Tensor, embedding: Tensor | None) -> Tensor:
         condenser = getattr(self, f"condense_{scale}", None)
@@ -154,7 +171,7 @@ class FrameGenerator(nn.Module):
             hints: from `hints`.
             warped: (B, 3, S, S), the source itself, warped.
             embedding: (1, E) of CLIP for condensers; without it they predict it.
-            mouth: (B, 4, S, S), from `paint_mouth`.
+            mouth: (B, 4, S, S), from `paint_mouth` and `onto_frame`.
 
         Returns:
             Painted (B, 3, S, S) in 0..1; the shaded warped source (B, 3, S, S) in 0..1; blend (B, 1, S, S)

@@ -100,7 +100,8 @@ class MouthWindow:
 
     def to_window(self, places: Tensor) -> Tensor:
         """Places (B, n, 2) of the picture in -1..1 of the window."""
-        return torch.einsum("bij,bnj->bni", torch.linalg.inv(self.axes), places - self.centre[:, None])
+        # The axes are at right angles; of landmarks in one place they are 0, and so is everything in their window.
+        return (places - self.centre[:, None]) @ self.axes / self.axes.square().sum(1, keepdim=True).clamp(min=1e-12)
 
 
 def square(local: Tensor) -> Tensor:
@@ -116,18 +117,19 @@ def drawn(maps: Tensor) -> Tensor:
     return maps[:, :, top : top + rows]
 
 
-def place_maps(local: Tensor) -> Tensor:
+def place_maps(local: Tensor, scale: int = 1) -> Tensor:
     """What the landmarks say of every cell: `mouth_coordinates`, inside of the inner lips, of the outer lips.
 
     Args:
         local: (B, 68, 2) in -1..1 of the window.
+        scale: cells to one of the painter's, along each side.
 
     Returns:
-        (B, 5, ROWS, COLUMNS).
+        (B, 5, scale ROWS, scale COLUMNS).
     """
-    points = square(local)
-    masks = [polygon_mask(points[:, list(lips)], COLUMNS) for lips in (INNER_LIPS, OUTER_LIPS)]
-    return drawn(torch.cat([mouth_coordinates(points, COLUMNS), *masks], dim=1))
+    points, columns = square(local), scale * COLUMNS
+    masks = [polygon_mask(points[:, list(lips)], columns) for lips in (INNER_LIPS, OUTER_LIPS)]
+    return drawn(torch.cat([mouth_coordinates(points, columns), *masks], dim=1))
 
 
 def shape_code(local: Tensor) -> Tensor:
@@ -255,10 +257,12 @@ def onto_frame(paint: Tensor, driving_points: Tensor, size: int) -> Tensor:
     """Painted windows put where the mouths are, (B, 4, size, size); 0 elsewhere.
 
     Args:
-        paint: (B, 4, h, w), colours times their weight, and the weight, in 0..1.
+        paint: (B, 4, h, w), colours times their weight, and the weight, in 0..1. Windows finer than the painter's are
+            brought down to its resolution, which is about that of the frames.
         driving_points: (B, 68, 2) in -1..1.
         size: pixels along each side of the frames.
     """
+    paint = F.avg_pool2d(paint, 2) if paint.shape[-1] > 2 * COLUMNS else paint
     window, centres = MouthWindow(driving_points), cell_centres(size, paint.device)
     reach = window.axes.abs().sum(-1)  # (B, 2), x and y
     low, high = (window.centre - reach).amin(0), (window.centre + reach).amax(0)

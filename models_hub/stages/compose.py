@@ -11,6 +11,7 @@ there is no seam and no ghost, and outside the region every pixel is the photo's
 import math
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -24,6 +25,7 @@ from ..types import Face, FrameChunk, Stream
 from .ahead import made_ahead, worker_count
 from .colour import colour_offset
 from .inference import runtime
+from .mouths import FineMouths
 from .region import DEFAULT_FEATHER, Box, motion_region, onto_picture, picture_box, smooth_step
 from .resampling import MOST_PIXELS, doubled
 
@@ -163,7 +165,8 @@ class Compositor:
         motion = _enlarge(self._displacement(chunk.flow), size, "bicubic")  # (n, 2, S, S)
         share = 1 - chunk.blend
         share = share * smooth_step((share - HAZE[0]) / (HAZE[1] - HAZE[0]))
-        paint = torch.cat([self._coloured(chunk), share], dim=1)  # (n, 4, S, S)
+        offset = self._offset(chunk)  # (n, 3, h, w)
+        paint = torch.cat([chunk.generated + _enlarge(offset, size, "bilinear"), share], dim=1)  # (n, 4, S, S)
         if chunk.lips is not None:
             chunk.lips.move(motion, self.face.matrix[:, :2])
         if chunk.lids is not None:
@@ -171,6 +174,7 @@ class Compositor:
             paint = chunk.lids.over(paint)
         motion *= self.scale * region
         paint[:, 3:] *= region
+        mouths = None if chunk.mouths is None else FineMouths(chunk, self.face, offset, region)
         if self.side < SMALL * size:  # a small face: made smaller with a filter, or painted pixels would flicker
             paint = F.interpolate(paint, size=(self.side, self.side), mode="bilinear", antialias=True)
         motion, region, paint = (
@@ -185,7 +189,8 @@ class Compositor:
                 if beneath is not None:
                     frame.copy_(self._beneath(next(beneath, None)))
                     source = self._movable(frame)
-                self._paste(frame.numpy(), source, motion[i], region[i, ..., 0], paint[i])
+                mouth = None if mouths is None else partial(mouths.lay, i)
+                self._paste(frame.numpy(), source, motion[i], region[i, ..., 0], paint[i], mouth)
             yield frames
 
     def _movable(self, picture: Tensor) -> np.ndarray:
@@ -208,16 +213,21 @@ class Compositor:
         own = cell_grid(flow.shape[1], flow.device)
         return ((flow - own) @ self.face.matrix[:, :2].to(flow).T).permute(0, 3, 1, 2)
 
-    def _coloured(self, chunk: FrameChunk) -> Tensor:
-        """What the network painted, (n, 3, S, S), in the light of the photo."""
+    def _offset(self, chunk: FrameChunk) -> Tensor:
+        """What brings the colours that the network painted into the light of the photo, (n, 3, h, w) to be added."""
         if not self.colour_match:
-            return chunk.generated
+            return chunk.generated.new_zeros(len(chunk.points), 3, 1, 1)
         offset = colour_offset(self.face.crop, chunk.flow, chunk.generated, chunk.blend, chunk.points)
-        offset = offset * self.colour_match
-        return chunk.generated + _enlarge(offset, chunk.generated.shape[-1], "bilinear")
+        return offset * self.colour_match
 
     def _paste(
-        self, frame: np.ndarray, source: np.ndarray, motion: np.ndarray, region: np.ndarray, paint: np.ndarray
+        self,
+        frame: np.ndarray,
+        source: np.ndarray,
+        motion: np.ndarray,
+        region: np.ndarray,
+        paint: np.ndarray,
+        mouth: Callable[[Tensor, Box], None] | None,
     ) -> None:
         """Write one frame's face into a copy of the picture, in place.
 
@@ -227,6 +237,7 @@ class Compositor:
             motion: (S, S, 2), displacement x and y in pixels of `source`, already faded.
             region: (S, S), see `motion_region`.
             paint: (S', S', 4), painted colours and their share.
+            mouth: lays the frame's mouth over a part (h, w, 3) of the picture, told which; see `FineMouths.lay`.
         """
         import cv2
 
@@ -237,11 +248,13 @@ class Compositor:
         places += self.places[box.within(self.tile).slices]
         moved = self._buffer("moved", box, source.dtype, 3)
         cv2.remap(source, places, None, cv2.INTER_CUBIC, dst=moved, borderMode=cv2.BORDER_REPLICATE)
-        self._lay_over(moved, box, paint)
+        self._lay_over(moved, box, paint, mouth)
         touched = onto_picture(region, self.face.matrix, box, out=self._buffer("region", box, np.float32)) > 0
         frame[box.slices] = cv2.copyTo(moved, touched.view(np.uint8), np.ascontiguousarray(frame[box.slices]))
 
-    def _lay_over(self, moved: np.ndarray, box: Box, paint: np.ndarray) -> None:
+    def _lay_over(
+        self, moved: np.ndarray, box: Box, paint: np.ndarray, mouth: Callable[[Tensor, Box], None] | None
+    ) -> None:
         """Put the painted pixels over the moved photo (the part in `box`), in place."""
         target = torch.from_numpy(moved)
         if self.dtype == torch.float32:
@@ -252,7 +265,10 @@ class Compositor:
         colours = torch.from_numpy(onto_picture(paint, self.face.matrix, inner, cubic=True)).clamp_(0, 1)
         lit = target[inner.within(box).slices]
         photo = lit if self.dtype == torch.float32 else lit.float().mul_(1 / 255)
-        lit.copy_(_quantise(torch.lerp(photo, colours[..., :3], colours[..., 3:]), self.dtype))
+        painted = torch.lerp(photo, colours[..., :3], colours[..., 3:])
+        if mouth is not None:
+            mouth(painted, inner)
+        lit.copy_(_quantise(painted, self.dtype))
 
     def _buffer(self, name: str, box: Box, dtype: np.dtype | type, channels: int | None = None) -> np.ndarray:
         """Memory of this thread for one value of each pixel in a box, (h, w) or (h, w, channels)."""

@@ -11,6 +11,7 @@ from ..loading import EMBEDDED, load_network
 from ..networks.blocks import warp
 from ..networks.generator import FrameGenerator
 from ..networks.mcnet import MCNetGenerator
+from ..networks.mouth_painter import onto_frame
 from ..types import FrameChunk, Progress, Stream, Window
 from .ahead import Once
 from .colour import around_mouths, hue_range, within_hues
@@ -63,6 +64,13 @@ def _blended(
     return frames if lids is None else lids.over(frames)
 
 
+def hued(mouth: Tensor, hues: tuple[Tensor, Tensor]) -> Tensor:
+    """Windows (n, 4, h, w) of colours times their weight, and the weight, with no hue outside of a range."""
+    colours, weight = mouth.split((3, 1), dim=1)
+    colours = within_hues(colours / weight.clamp(min=1e-3), hues, weight.new_ones(()))
+    return torch.cat([colours * weight, weight], dim=1)
+
+
 def generate_stream(
     warped: Stream, weights: str = EMBEDDED, progress: Progress | None = None, device: str | None = None
 ) -> Stream:
@@ -110,18 +118,20 @@ def generate_stream(
                 moved = warp(source, chunk.flow, "bicubic", cut).clamp_(0, 1)
                 with precision(place):
                     given = chunk.features, tuple(map(cut, hints)), moved
-                    painted, shaded, trust = generator(*given, mouth=None if mouth is None else cut(mouth))
+                    laid = None if mouth is None else cut(onto_frame(mouth, chunk.points, size))
+                    painted, shaded, trust = generator(*given, mouth=laid)
                 ramp = edge_ramp(chunk.window, size).to(place)
                 generated, blend = moved.new_zeros(count, 3, size, size), moved.new_ones(count, 1, size, size)
                 cut(generated).copy_(within_hues(painted, hues, cut(around_mouths(chunk.points, size))))
                 cut(blend).copy_(1 - (1 - trust) * ramp)
                 opened = lips(source_points, chunk.points, chunk.flow, size)
+                mouths = None if mouth is None or not generator.sizes["detail"] else hued(mouth, hues).cpu()
             if progress is not None:
                 progress(chunk.start + count - start, stop - start)
             *others, points = (part.cpu() for part in (generated, blend, chunk.flow, chunk.points))
             lids = eyelids(face.points, points, size)
             whole = partial(_blended, source, chunk.flow, chunk.window, shaded, ramp, generated, blend, opened, lids)
             moved_lips = None if opened is None else opened.cpu()
-            yield FrameChunk(chunk.start, whole, *others, points, lids, moved_lips, chunk.window)
+            yield FrameChunk(chunk.start, whole, *others, points, lids, moved_lips, chunk.window, mouths)
 
     return Stream(warped.length, warped.fps, face, warped.size, chunks, warped.chunk, device)

@@ -120,11 +120,19 @@ class Box:
         return Box(self.top - other.top, self.left - other.left, self.bottom - other.top, self.right - other.left)
 
 
-def picture_box(face: Face, rectangle: tuple[float, float, float, float] = (-1.0, -1.0, 1.0, 1.0)) -> Box:
-    """The pixels around a rectangle (x0, y0, x1, y1) in crop units, cut to the picture."""
+def picture_box(
+    face: Face, rectangle: tuple[float, float, float, float] = (-1.0, -1.0, 1.0, 1.0), matrix: Tensor | None = None
+) -> Box:
+    """The pixels around a rectangle (x0, y0, x1, y1) in crop units, cut to the picture.
+
+    Args:
+        face: its picture and its crop.
+        rectangle: see above.
+        matrix: (2, 3), the way of the rectangle's units to the picture, if they are not the crop's.
+    """
     x0, y0, x1, y1 = rectangle
     corners = torch.tensor([[x0, y0, 1], [x1, y0, 1], [x0, y1, 1], [x1, y1, 1]], dtype=torch.float64)
-    x, y = (face.matrix.double().cpu() @ corners.T).unbind()
+    x, y = ((face.matrix if matrix is None else matrix).double().cpu() @ corners.T).unbind()
     height, width = face.picture.shape[:2]
     left, right = int(x.min().floor().clamp(0, width)), int(x.max().ceil().clamp(0, width))
     top, bottom = int(y.min().floor().clamp(0, height)), int(y.max().ceil().clamp(0, height))
@@ -134,11 +142,11 @@ def picture_box(face: Face, rectangle: tuple[float, float, float, float] = (-1.0
 def onto_picture(
     field: np.ndarray, matrix: Tensor, box: Box, cubic: bool = False, out: np.ndarray | None = None
 ) -> np.ndarray:
-    """Resample a field over the crop to the pixels of a part of the picture.
+    """Resample a field over the crop, or over a part of it, to the pixels of a part of the picture.
 
     Args:
-        field: (S, S) or (S, S, C) float32.
-        matrix: (2, 3), the crop's way to the picture (see `Face`).
+        field: (h, w) or (h, w, C) float32.
+        matrix: (2, 3), the way of its places, -1..1 along both sides, to the picture; the crop's own is in `Face`.
         box: the part of the picture.
         cubic: sharper interpolation; the field is continued beyond its border, otherwise it is 0 there.
         out: memory for the result.
@@ -149,10 +157,10 @@ def onto_picture(
     import cv2
 
     affine = matrix.double().cpu().numpy()
-    size = field.shape[0]
-    inverse = np.linalg.inv(affine[:, :2]) * (size / 2)
+    half = np.array([field.shape[1] / 2, field.shape[0] / 2])
+    inverse = np.linalg.inv(affine[:, :2]) * half[:, None]
     corner = np.array([box.left + 0.5, box.top + 0.5])  # centre of the first pixel
-    offset = inverse @ (corner - affine[:, 2]) + (size / 2 - 0.5)
+    offset = inverse @ (corner - affine[:, 2]) + half - 0.5
     return cv2.warpAffine(
         field,
         np.column_stack([inverse, offset]),

@@ -16,6 +16,7 @@ COMMANDS = {
     "predictor": "the landmark predictor",
     "warper": "the warper, the frame generator and their critics",
     "mouth": "the mouth painter of the frame generator",
+    "mouth_detail": "what makes its mouths sharp",
     "face_code": "the code that tells whose face personal weights are for",
     "head_motion": "the statistics of blinks, brows and head motion",
 }
@@ -45,6 +46,8 @@ def training_module(name: str) -> ModuleType:
             from . import warper as module
         case "mouth":
             from . import mouth as module
+        case "mouth_detail":
+            from . import mouth_detail as module
         case "face_code":
             from . import face_code as module
         case "head_motion":

@@ -201,10 +201,10 @@ def gather(
 
 
 def origin_of(data: Path, warper: MemoryWarper, generator: FrameGenerator) -> str:
-    """A digest of the list of the data and of the networks that drive faces; the mouth painter is not one of them."""
+    """A digest of the list of the data and of the networks that drive faces; what paints mouths is not one of them."""
     digest = hashlib.sha256(manifest_digest(data).encode())
     for name, value in (warper.state_dict() | generator.state_dict()).items():
-        if not name.startswith("mouth."):
+        if not name.startswith(("mouth.", "detail.")):
             digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
 

@@ -22,6 +22,7 @@ TRAININGS = {
     "predictor": ("landmarks", "sound"),
     "warper": ("frames", "landmarks", "photos"),
     "mouth": ("frames", "landmarks", "photos", "pictures"),
+    "mouth_detail": ("photos", "pictures"),
     "face_code": ("frames", "landmarks"),
     "head_motion": ("landmarks",),
 }
@@ -35,6 +36,7 @@ EVALUATIONS = {
     "talking": ("frames", "landmarks", "sound"),
     "outside": ("pictures", "sound"),
     "native": ("pictures", "sound"),
+    "reopened": ("photos", "pictures"),
     "blinks": ("photos",),
     "sync": ("frames", "landmarks", "sound"),
     "critics": ("frames", "landmarks"),

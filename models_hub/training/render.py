@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from ..networks.blocks import cut_windows, resize, sample, warp
 from ..networks.generator import mouth_masks
 from ..networks.ibug68 import LIPS
+from ..networks.mouth_painter import onto_frame
 
 WINDOW = 0.375  # side of the decoded window, as a fraction of the crop
 CELL = 1 / 32  # windows start at whole cells of the coarsest features
@@ -79,7 +80,7 @@ def render(
     mouth = generator.paint_mouth(spread.image, spread.points, points[painted], flow[painted].detach(), hints, light)
     grid = cut(resize(flow[painted].permute(0, 3, 1, 2), (size, size))).permute(0, 2, 3, 1)
     part = sample(spread.image, grid)
-    mouth = None if mouth is None else cut(mouth)
+    mouth = None if mouth is None else cut(onto_frame(mouth, points[painted], size))
     colours, shaded, blend = generator(features, tuple(map(cut, hints)), part, embedding, mouth)
     return Rendered(half, inner * (1 - shown), blend * shaded + (1 - blend) * colours, blend, corners, fraction)
 

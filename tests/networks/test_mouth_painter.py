@@ -56,6 +56,17 @@ def test_window_turns_and_grows_with_the_mouth(own_points):
     )
 
 
+def test_a_place_goes_into_the_window_and_back(own_points):
+    points, _ = turned(own_points[None], 25, 0.8, (0.2, -0.1))
+    window = MouthWindow(points)
+    grid = window.grid(5, 7)
+    local = window.to_window(grid.flatten(1, 2)).view_as(grid)
+    corner = torch.tensor([-6 / 7, -4 / 5])
+    torch.testing.assert_close(local[0, 0, 0], corner, atol=1e-5, rtol=0)
+    torch.testing.assert_close(local[0, -1, -1], -corner, atol=1e-5, rtol=0)
+    assert MouthWindow(torch.zeros(1, 68, 2)).to_window(torch.ones(1, 3, 2)).isfinite().all()
+
+
 def test_inner_lips_lie_in_the_window_even_wide_open(own_points):
     points = own_points[None].clone()
     points[:, [65, 66, 67], 1] += 0.25

@@ -15,7 +15,7 @@ EXAMPLES = """examples:
 
 DIR holds manifest.csv, clips/, pictures/ and pictures.csv. Contact sheets are written to --output."""
 
-PARTS = ("faces", "speech", "reenactment", "appearance", "talking", "outside", "native", "blinks", "sync")
+PARTS = ("faces", "speech", "reenactment", "appearance", "talking", "outside", "native", "reopened", "blinks", "sync")
 OPTIONAL = ("critics", "fine_tune")  # the latter takes minutes for each person: only when they are named
 
 REQUIRED = {
@@ -137,6 +137,10 @@ def _measure(part: str, people: tuple[str, ...] = ()) -> Callable[..., dict[str,
             from ...models_hub.evaluation.native import evaluate_native
 
             return lambda data, split, _output, progress: evaluate_native(data, split, progress)
+        case "reopened":
+            from ...models_hub.evaluation.reopened import evaluate_reopened
+
+            return lambda data, split, _output, progress: evaluate_reopened(data, split, progress)
         case "reenactment":
             from ...models_hub.evaluation.reenactment import evaluate_reenactment
 
