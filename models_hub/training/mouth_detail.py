@@ -23,8 +23,8 @@ from ..networks.blocks import sample
 from ..networks.density import cell_centres
 from ..networks.generator import FrameGenerator
 from ..networks.ibug68 import MIRROR
-from ..networks.mouth_detail import MouthDetail, fine_inner_window, finer
-from ..networks.mouth_painter import COLUMNS, HIGH, ROWS, WIDE, MouthWindow, place_maps, square
+from ..networks.mouth_detail import MouthDetail, fine_inner_window, fine_places, finer
+from ..networks.mouth_painter import COLUMNS, HIGH, ROWS, WIDE, MouthWindow, square
 from ..stages.face import locate_face, to_pixels
 from .devices import on_cpu, place
 from .face_data import face_pictures, read_image
@@ -171,7 +171,7 @@ def look(network: MouthDetail, mouths: SharpMouths) -> float:
     """By how much L1 inside of blurred mouths becomes less; of each the blur is another."""
     deviation = torch.linspace(*BLUR, len(mouths))
     painted, inner = as_painted(mouths.real, mouths.local, deviation), fine_inner_window(mouths.local)
-    made = network(painted, mouths.real * (1 - inner), place_maps(mouths.local, 2))
+    made = network(painted, mouths.real * (1 - inner), fine_places(mouths.local, inner))
     before, after = (
         mean_inside((x - mouths.real).abs().mean(1, keepdim=True), inner) for x in (finer(painted).clamp(0, 1), made)
     )
@@ -215,7 +215,7 @@ class Trainer:
         lips = mouths.real * (1 - fine_inner_window(mouths.local))
         lips = blurred(lips, LIPS_BLUR[0] + part[1] * (LIPS_BLUR[1] - LIPS_BLUR[0]))
         seen = mouths.local + LANDMARK_NOISE * torch.randn(mouths.local.shape, generator=random)
-        inner, places = fine_inner_window(mouths.local), place_maps(seen, 2)
+        inner, places = fine_inner_window(mouths.local), fine_places(seen, fine_inner_window(seen))
         painted, lips, places, inner, real = (x.to(self.device) for x in (painted, lips, places, inner, mouths.real))
         made = self.network(painted, lips, places)
         loss = mean_inside((made - real).abs().mean(1, keepdim=True), inner)
