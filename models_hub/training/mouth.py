@@ -82,7 +82,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--share",
         type=float,
-        default=0.65,
+        default=0.5,
         help="how much of the critic's painter is in what is kept, the rest is --start's (default: %(default)s)",
     )
 
