@@ -75,8 +75,9 @@ def _generator_sizes(shapes: Shapes) -> Sizes:
     channels = [shapes[f"{name}.weight"][0] for name in ("up_half.0", "up_quarter.0", "enter.0.0")]
     guide = shapes.get("condense_coarse.guide.weight", (0, 0))
     mouth = shapes.get("mouth.paint.weight", (0, 0))[1]
-    sizes = {"channels": channels, "width": shapes["paint.weight"][1], "condenser": guide[1], "mouth": mouth}
-    return {**sizes, "detail": shapes.get("detail.paint.weight", (0, 0))[1]}
+    detail = shapes.get("detail.paint.weight", (0, 0))[1]
+    width = shapes["paint.weight"][1]
+    return {"channels": channels, "width": width, "condenser": guide[1], "mouth": mouth, "detail": detail}
 
 
 def _personal(shapes: Shapes, sizes: Sizes) -> Sizes:

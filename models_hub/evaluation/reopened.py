@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from ..errors import InputError
 from ..loading import EMBEDDED
@@ -22,10 +21,11 @@ from ..stages.face import to_pixels
 from ..stages.generator import generate_stream
 from ..stages.landmark_predictor import neutral_points
 from ..stages.warper import warp_stream
-from ..training.footage import mouth_opening, read_manifest
+from ..training.face_data import photo_rows
+from ..training.footage import mouth_opening
 from ..training.mouth_detail import SHOWS, WIDE_ENOUGH, window_of
+from ..training.mouth_detail import edges as windows_edges
 from ..types import Face, Landmarks, Progress
-from .appearance import LAPLACIAN
 from .faces import faces_in
 from .intervals import each, geometric_mean, interval
 from .outside import read_pictures
@@ -52,9 +52,8 @@ def evaluate_reopened(
         InputError: no picture of that split shows an open mouth.
     """
     paths = [data / "pictures" / row["file"] for row in read_pictures(data, split)]
-    photos = [row for row in read_manifest(data) if row["split"] == split and row["kind"] not in ("clip", "speech")]
     ratios, errors = [], []
-    for face in faces_in(paths + [data / "photos" / f"{row['id']}.jpg" for row in photos], progress):
+    for face in faces_in(paths + [data / "photos" / f"{row['id']}.jpg" for row in photo_rows(data, split)], progress):
         if mouth_opening(face.points.numpy()) <= SHOWS:
             continue
         real, local, wide = mouth_window(face, face.picture)
@@ -97,4 +96,4 @@ def moved(face: Face, points: Tensor, generator: str) -> Tensor:
 
 def edges(window: Tensor, inner: Tensor) -> float:
     """Mean squared Laplacian of the brightness of a window (3, h, w) where `inner` (1, h, w) says."""
-    return float(F.conv2d(window.mean(0)[None, None], LAPLACIAN, padding=1)[0].square()[inner].mean())
+    return float(windows_edges(window[None], inner[None].float()))

@@ -200,6 +200,14 @@ class FrameGenerator(nn.Module):
         return colours, shaded, blend
 
 
+def with_part(generator: FrameGenerator, name: str, part: MouthPainter | MouthDetail) -> FrameGenerator:
+    """A copy of a generator with another "mouth" or "detail"."""
+    made = FrameGenerator(**generator.sizes | {name: part.width})
+    kept = {key: value for key, value in generator.state_dict().items() if not key.startswith(f"{name}.")}
+    made.load_state_dict(kept | {f"{name}.{key}": value for key, value in part.state_dict().items()})
+    return made.eval()
+
+
 def lay_over(painted: Tensor, blend: Tensor, mouth: Tensor) -> tuple[Tensor, Tensor]:
     """Painted colours and blend whose frame is the one of before with the mouth laid over it.
 

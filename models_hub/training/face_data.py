@@ -132,6 +132,13 @@ def _write_landmark_set(data: Path, split: str, folder: Path, frames_a_second: f
     np.save(folder / "groups.npy", np.array(groups))  # last: its presence says that all are whole
 
 
+def photo_rows(data: Path, split: str) -> list[dict[str, str]]:
+    """The manifest's lines of a split's photos: all that is neither a clip nor a recording."""
+    return [
+        row for row in rows(data, "manifest.csv") if row["split"] == split and row["kind"] not in ("clip", "speech")
+    ]
+
+
 def face_pictures(data: Path, split: str, longest: int = 640) -> list[tuple[np.ndarray, np.ndarray]]:
     """Whole pictures of a split, at most `longest` pixels along a side, with boxes (n, 4) in their pixels."""
     import cv2

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..loading import EMBEDDED, load_network
-from ..networks.generator import FrameGenerator
+from ..networks.generator import with_part
 from ..networks.mouth_painter import BRIGHTNESS, COLOUR_REGIONS, MouthPainter, inner_window
 from .devices import on_cpu, place
 from .fit import Average, add_common_arguments, cosine, launch, load_checkpoint, settings_of, write_weights
@@ -307,15 +307,6 @@ def run(arguments: Namespace) -> None:
     if not loop.writes:
         return
     best = trainer.best.put_into(trainer.painter)
-    generator = with_painter(body[1], best)
+    generator = with_part(body[1], "mouth", best)
     write_weights(arguments, "generator", generator, generator.sizes)
     print(f"inside open mouths of val {look(best, held):.4f} below the warped source")
-
-
-def with_painter(generator: FrameGenerator, painter: MouthPainter) -> FrameGenerator:
-    """A copy of a generator with this mouth painter."""
-    made = FrameGenerator(**generator.sizes | {"mouth": painter.width})
-    made.load_state_dict(
-        generator.state_dict() | {f"mouth.{key}": value for key, value in painter.state_dict().items()}
-    )
-    return made.eval()

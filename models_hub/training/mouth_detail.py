@@ -17,28 +17,28 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..errors import ArticulateError, InputError
+from ..errors import InputError
+from ..evaluation.appearance import LAPLACIAN
 from ..loading import EMBEDDED, load_network
 from ..networks.blocks import sample
 from ..networks.density import cell_centres
-from ..networks.generator import FrameGenerator
+from ..networks.generator import with_part
 from ..networks.ibug68 import MIRROR
 from ..networks.mouth_detail import MouthDetail, fine_inner_window, fine_places, finer
 from ..networks.mouth_painter import COLUMNS, HIGH, ROWS, WIDE, MouthWindow, square
-from ..stages.face import locate_face, to_pixels
+from ..stages.face import to_pixels
 from .devices import on_cpu, place
-from .face_data import face_pictures, read_image
-from .face_data import rows as table_rows
+from .face_data import photo_rows, read_image
 from .fit import Average, add_common_arguments, cosine, launch, settings_of, write_weights
 from .footage import mouth_opening, read_points
 from .loop import Kept, Loop
 from .mouth_critic import mean_inside
+from .mouth_windows import located_faces
 
 WIDTH = 24
 SHAPE = 4 * ROWS, 4 * COLUMNS
 SHOWS = 0.06  # opening of a mouth, in eye distances, from which it teaches
 WIDE_ENOUGH = 90  # pixels that its window has in the picture, at least
-LARGEST = 1280  # pixels of a whole picture
 BLUR = 1.5, 7.0  # deviations of the blur, least and most, in pixels of the window
 LIPS_BLUR = 0.3, 1.8  # of the lips around: the source is often smaller than its photo
 LANDMARK_NOISE = 0.007  # in windows
@@ -91,24 +91,19 @@ def sharp_mouths(data: Path, split: str) -> SharpMouths:
         InputError: not one is open and large enough.
     """
     found = []
-    for row in table_rows(data, "manifest.csv"):
-        if row["split"] == split and row["kind"] not in ("clip", "speech"):
-            points, _ = read_points(data / "photos" / f"{row['id']}.npz")
-            picture = read_image(data / "photos" / f"{row['id']}.jpg")
-            size = torch.tensor([picture.shape[1], picture.shape[0]])
-            found.append((picture, (torch.from_numpy(points[0]) + 1) / 2 * size))
-    for picture, _ in face_pictures(data, split, LARGEST):
-        try:
-            face = locate_face(torch.from_numpy(picture.copy()).float() / 255)
-        except ArticulateError:
-            continue  # a drawing, a profile
+    for row in photo_rows(data, split):
+        points, _ = read_points(data / "photos" / f"{row['id']}.npz")
+        picture = read_image(data / "photos" / f"{row['id']}.jpg")
+        size = torch.tensor([picture.shape[1], picture.shape[0]])
+        found.append((picture, (torch.from_numpy(points[0]) + 1) / 2 * size))
+    for _, picture, face in located_faces(data, split):
         found.append((picture, to_pixels(face.points, face.matrix)))
     windows = [window_of(*one) for one in found if mouth_opening(one[1][None].numpy())[0] > SHOWS]
     windows = [(real, local) for real, local, wide in windows if wide >= WIDE_ENOUGH]
     if not windows:
         raise InputError(
             f"Of the {len(found)} photos and pictures of the {split} split not one shows a mouth that is open by more "
-            f"than {SHOWS} eye distances {WIDE_ENOUGH} pixels wide; give --data pictures of people who talk."
+            f"than {SHOWS} eye distances and {WIDE_ENOUGH} pixels wide; give --data pictures of people who talk."
         )
     return SharpMouths(*(torch.stack(parts) for parts in zip(*windows, strict=True)))
 
@@ -157,12 +152,15 @@ def varied(mouths: SharpMouths, random: torch.Generator) -> SharpMouths:
     return SharpMouths(lit, local)
 
 
+def edges(real: Tensor, inner: Tensor) -> Tensor:
+    """Mean squared Laplacian of the brightness of windows (N, 3, h, w) where `inner` (N, 1, h, w) says, (N,)."""
+    energy = F.conv2d(real.mean(1, keepdim=True), LAPLACIAN, padding=1).square()
+    return (energy * inner).sum((1, 2, 3)) / inner.sum((1, 2, 3)).clamp(min=1)
+
+
 def edge_energy(mouths: SharpMouths) -> Tensor:
-    """Mean squared Laplacian of the inner mouths, over their brightness squared, (N,)."""
-    kernel = torch.tensor([[0.0, 1, 0], [1, -4, 1], [0, 1, 0]])[None, None]
-    edges = F.conv2d(mouths.real.mean(1, keepdim=True), kernel, padding=1).square()
-    inner = (fine_inner_window(mouths.local) > 0.5).float()
-    energy = (edges * inner).sum((1, 2, 3)) / inner.sum((1, 2, 3)).clamp(min=1)
+    """`edges` of the inner mouths over their brightness squared, (N,)."""
+    energy = edges(mouths.real, (fine_inner_window(mouths.local) > 0.5).float())
     return energy / mouths.real.mean((1, 2, 3)).clamp(min=0.05).square()
 
 
@@ -212,10 +210,10 @@ class Trainer:
         part = torch.rand(2, len(mouths), generator=random)
         deviation = (math.log(BLUR[0]) + part[0] * math.log(BLUR[1] / BLUR[0])).exp()
         painted = as_painted(mouths.real, mouths.local, deviation)
-        lips = mouths.real * (1 - fine_inner_window(mouths.local))
-        lips = blurred(lips, LIPS_BLUR[0] + part[1] * (LIPS_BLUR[1] - LIPS_BLUR[0]))
+        inner = fine_inner_window(mouths.local)
+        lips = blurred(mouths.real * (1 - inner), LIPS_BLUR[0] + part[1] * (LIPS_BLUR[1] - LIPS_BLUR[0]))
         seen = mouths.local + LANDMARK_NOISE * torch.randn(mouths.local.shape, generator=random)
-        inner, places = fine_inner_window(mouths.local), fine_places(seen, fine_inner_window(seen))
+        places = fine_places(seen, fine_inner_window(seen))
         painted, lips, places, inner, real = (x.to(self.device) for x in (painted, lips, places, inner, mouths.real))
         made = self.network(painted, lips, places)
         loss = mean_inside((made - real).abs().mean(1, keepdim=True), inner)
@@ -257,15 +255,5 @@ def run(arguments: Namespace) -> None:
         return
     best = on_cpu(trainer.best.put_into(trainer.network))
     print(f"blurred mouths of val {look(best, held):.4f} nearer to what they were")
-    generator = with_detail(generator, best)
+    generator = with_part(generator, "detail", best)
     write_weights(arguments, "generator", generator, generator.sizes)
-
-
-def with_detail(generator: FrameGenerator, detail: MouthDetail) -> FrameGenerator:
-    """A copy of a generator with this mouth detail."""
-    made = FrameGenerator(**generator.sizes | {"detail": detail.width})
-    made.load_state_dict(
-        {key: value for key, value in generator.state_dict().items() if not key.startswith("detail.")}
-        | {f"detail.{key}": value for key, value in detail.state_dict().items()}
-    )
-    return made.eval()

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..errors import ArticulateError
 from ..networks.blocks import sample, warp
 from ..networks.generator import FrameGenerator
 from ..networks.ibug68 import LIPS, MIRROR
@@ -23,14 +24,14 @@ from ..networks.warper import MemoryWarper
 from ..stages.face import locate_face
 from ..stages.landmark_predictor import neutral_points
 from ..types import Face, Window
-from .face_data import face_pictures, read_image
-from .face_data import rows as table_rows
+from .face_data import face_pictures, photo_rows, read_image
 from .fit import save_checkpoint
 from .footage import SIZE, manifest_digest, mouth_opening, pack_footage, read_points
 
 SOURCES, TARGETS = 4, 20  # of a clip; people with long footage give fewer of each clip
 LONG = 1500  # frames of one person
 SHOWS = 0.04  # opening of a picture's mouth, in eye distances, from which it teaches
+LARGEST = 1280  # pixels along a side of a whole picture
 CLOSINGS = 4  # ways to close the mouth of a picture
 CLOSED, LEFT_OPEN = 0.35, 0.2  # share of a clip's frames that are closed sources; most of a picture's gap that stays
 
@@ -252,25 +253,26 @@ def pairs_to_judge(opening: np.ndarray) -> Pairs:
     yield source, np.setdiff1d(spread, [source])
 
 
+def located_faces(data: Path, split: str) -> Iterator[tuple[int, np.ndarray, Face]]:
+    """The largest face of a split's whole pictures: the picture's number, the picture (H, W, 3) uint8, the face."""
+    for number, (picture, _) in enumerate(face_pictures(data, split, LARGEST)):
+        try:
+            yield number, picture, locate_face(torch.from_numpy(picture.copy()).float() / 255)
+        except ArticulateError:
+            continue  # a drawing, a profile
+
+
 def add_pictures(gatherer: Gatherer, data: Path, random: np.random.Generator) -> None:
     """The train split's photos, and the largest faces of its whole pictures, that show what is between the lips."""
     import cv2
 
-    from ..errors import ArticulateError
-
-    for row in table_rows(data, "manifest.csv"):
-        if row["split"] != "train" or row["kind"] in ("clip", "speech"):
-            continue
+    for row in photo_rows(data, "train"):
         points, _ = read_points(data / "photos" / f"{row['id']}.npz")
         if mouth_opening(points)[0] > SHOWS:
             photo = read_image(data / "photos" / f"{row['id']}.jpg")
             photo = cv2.resize(photo, (SIZE, SIZE), interpolation=cv2.INTER_AREA)
             picture = torch.from_numpy(photo).permute(2, 0, 1)[None].float() / 255
             gatherer.add_picture(picture, torch.from_numpy(points[:1]), f"photo {row['id']}", random)
-    for number, (whole, _) in enumerate(face_pictures(data, "train", 1280)):
-        try:
-            face = locate_face(torch.from_numpy(whole.copy()).float() / 255)
-        except ArticulateError:
-            continue  # a drawing, a profile
+    for number, _, face in located_faces(data, "train"):
         if mouth_opening(face.points.numpy()) > SHOWS:
             gatherer.add_picture(face.crop, face.points[None], f"picture {number}", random)

@@ -15,8 +15,8 @@ from torch.nn import functional as F
 from ..networks.blocks import sample
 from ..networks.density import cell_grid
 from ..stages.video_landmarks import similarity
-from .face_data import read_image
-from .footage import SIZE, read_manifest, read_points
+from .face_data import photo_rows, read_image
+from .footage import SIZE, read_points
 
 SPREAD = 0.15  # how far a landmark bends what is around it, in crop units
 STIFFNESS = 0.02  # ridge of the bending: landmarks that lie close together and disagree do not tear the picture
@@ -55,9 +55,7 @@ def read_stills(data: Path, split: str) -> Stills:
     import cv2
 
     frames, points = [], []
-    for row in read_manifest(data):
-        if row["split"] != split or row["kind"] in ("clip", "speech"):
-            continue
+    for row in photo_rows(data, split):
         marks, valid = read_points(data / "photos" / f"{row['id']}.npz")
         if valid[0]:
             picture = read_image(data / "photos" / f"{row['id']}.jpg")
