@@ -1,7 +1,7 @@
-"""Sounds that are not plain speech: a clean recording is whispered, clipped, drowned in noise, coded in few bits, sent
-through a telephone, or is no voice at all.
+"""Sounds that are not plain speech: a clean recording is whispered, sung, clipped, drowned in noise, coded in few bits,
+sent through a telephone, or is no voice at all.
 
-Only landmarks are made, no pictures. Singing is not among them: it cannot be made from speech by signal processing.
+Only landmarks are made, no pictures.
 """
 
 import io
@@ -23,12 +23,15 @@ WHISPER_DB = -20.0  # against the voice
 SHOUT_DB = 20.0  # by which a recording is too loud, so that it is clipped
 WINDOW = 0.025  # seconds, of the spectra that a whisper is made from
 CHORD = (261.6, 329.6, 392.0, 523.3)  # Hz
+MELODY = (0, 4, 7, 4, 5, 9, 12, 7, 2, 0)  # semitones above the first note
+NOTE, LOWEST, VIBRATO, BREATH = 0.5, 196.0, (5.5, 0.3), 0.02  # seconds, Hz, Hz and semitones, share of noise
+SLOWER = 1.6  # by which what is sung is longer than what is spoken: held vowels
 TELEPHONE = (300.0, 3400.0)  # Hz
 CODECS = {"mp3_16k": ("libmp3lame", "mp3", 16_000), "opus_6k": ("libopus", "ogg", 6_000)}  # coder, file, bits a second
 
 
 def changed_voices(voice: Tensor, rate: int) -> dict[str, Tensor]:
-    """The same words in other ways; each (1, S) as the voice.
+    """The same words in other ways; each (1, S) as the voice, or slower.
 
     Args:
         voice: (1, S) samples of clean speech.
@@ -38,6 +41,7 @@ def changed_voices(voice: Tensor, rate: int) -> dict[str, Tensor]:
     level = loudness(voice)
     return {
         "whispered": whispered(voice, rate),
+        "sung": sung(voice, rate),
         "shouted": (voice * 10 ** (SHOUT_DB / 20)).clamp(-1, 1),
         "noisy_10db": voice + noise * level * 10 ** (-10 / 20),
         "noisy_0db": voice + noise * level,
@@ -67,19 +71,47 @@ def other_sounds(samples: int, rate: int) -> dict[str, Tensor]:
 
 def whispered(voice: Tensor, rate: int) -> Tensor:
     """(1, S): noise with the spectral envelope of a voice, less what the vocal cords add at the lowest pitches."""
-    size = round(WINDOW * rate)
-    window = torch.hann_window(size)
-
-    def spectrum(signal: Tensor) -> Tensor:
-        return torch.stft(signal, size, size // 4, window=window, return_complex=True)
-
-    envelope = F.avg_pool1d(spectrum(voice).abs().transpose(1, 2)[0], 9, 1, 4, count_include_pad=False).T[None]
+    envelope, carrier = spectral_envelope(voice, rate), spectrum(white(voice.shape[1]), rate)
     low = max(1, round(320 * WINDOW))  # bins below 320 Hz
     envelope[:, :low] *= torch.linspace(0.02, 0.5, low)[None, :, None]
-    carrier = spectrum(white(voice.shape[1]))
-    breath = torch.istft(envelope * carrier / carrier.abs().clamp(min=1e-4), size, size // 4, window=window,
-                         length=voice.shape[1])  # fmt: skip
+    breath = signal_of(envelope * carrier / carrier.abs().clamp(min=1e-4), voice.shape[1], rate)
     return breath / loudness(breath).clamp(min=1e-9) * loudness(voice) * 10 ** (WHISPER_DB / 20)
+
+
+def sung(voice: Tensor, rate: int) -> Tensor:
+    """(1, SLOWER S): a voice slowed down, whose spectral envelope is put on the notes of a melody with vibrato.
+
+    What singers do beside that (vowels longer than consonants, their formant) is not in it.
+    """
+    import librosa
+
+    slow = torch.from_numpy(librosa.effects.time_stretch(voice[0].numpy(), rate=1 / SLOWER))[None]
+    time = torch.arange(slow.shape[1]) / rate
+    notes = torch.tensor(MELODY)[(time / NOTE).long() % len(MELODY)]
+    pitch = LOWEST * 2 ** ((notes + VIBRATO[1] * (2 * math.pi * VIBRATO[0] * time).sin()) / 12)
+    phase = (pitch.double() / rate).cumsum(0)
+    pulses = (phase.floor().diff(prepend=phase.new_zeros(1)) > 0).float()[None]  # all harmonics, equally loud
+    carrier = spectrum(pulses + BREATH * white(slow.shape[1]), rate)
+    made = signal_of(spectral_envelope(slow, rate) * carrier / carrier.abs().mean(), slow.shape[1], rate)
+    return made / loudness(made).clamp(min=1e-9) * loudness(voice)
+
+
+def spectrum(signal: Tensor, rate: int) -> Tensor:
+    """Complex spectra (1, bins, windows) of a signal (1, S)."""
+    size = round(WINDOW * rate)
+    return torch.stft(signal, size, size // 4, window=torch.hann_window(size), return_complex=True)
+
+
+def signal_of(spectra: Tensor, samples: int, rate: int) -> Tensor:
+    """The signal (1, samples) with these spectra."""
+    size = round(WINDOW * rate)
+    return torch.istft(spectra, size, size // 4, window=torch.hann_window(size), length=samples)
+
+
+def spectral_envelope(voice: Tensor, rate: int) -> Tensor:
+    """How loud a voice (1, S) is, bin by bin without its harmonics, (1, bins, windows)."""
+    loud = spectrum(voice, rate).abs().transpose(1, 2)[0]
+    return F.avg_pool1d(loud, 9, 1, 4, count_include_pad=False).T[None]
 
 
 def telephone(voice: Tensor, rate: int) -> Tensor:
@@ -140,7 +172,10 @@ def sound_figures(waveform: Tensor, rate: int, face: Face) -> dict[str, float]:
     changed = {name: (sound, rate) for name, sound in changed_voices(voice, rate).items()}
     figures = {}
     for name, sound in (changed | coded_voices(voice, rate)).items():
-        answer = mouth(*sound)[: len(clean)]  # a codec may add a little at the end
+        answer = mouth(*sound)
+        if name == "sung":
+            answer = F.interpolate(answer[None, None], size=len(clean), mode="linear")[0, 0]
+        answer = answer[: len(clean)]  # a codec may add a little at the end
         figures[f"{name}_correlation"] = correlation(answer.double().numpy(), clean[: len(answer)].double().numpy())
     widest = max(float(clean.max()), 1e-6)
     for name, sound in other_sounds(voice.shape[1], rate).items():

@@ -22,7 +22,7 @@ def decibels(ratio):
 def test_changed_voices_are_what_they_are_called(voice):
     clean, rate = voice
     made = sounds.changed_voices(clean, rate)
-    assert all(sound.shape == clean.shape for sound in made.values())
+    assert all(sound.shape == clean.shape for name, sound in made.items() if name != "sung")
     for name, wanted in (("noisy_10db", 10), ("noisy_0db", 0)):
         ratio = sounds.loudness(clean) / sounds.loudness(made[name] - clean)
         assert decibels(ratio) == pytest.approx(wanted, abs=0.2)
@@ -33,6 +33,26 @@ def test_changed_voices_are_what_they_are_called(voice):
     assert low_share(whispered, rate) < 0.3 * low_share(clean, rate)  # no vocal cords
     follows = torch.corrcoef(torch.stack([course(whispered, rate), course(clean, rate)]))[0, 1]
     assert follows > 0.7
+
+
+def test_singing_has_the_notes_of_the_melody_and_the_words_of_the_voice(voice):
+    clean, rate = voice
+    made = sounds.sung(clean, rate)
+    assert made.shape[1] == pytest.approx(sounds.SLOWER * clean.shape[1], abs=1)
+    assert decibels(sounds.loudness(made) / sounds.loudness(clean)) == pytest.approx(0, abs=0.1)
+    for number, semitones in enumerate(sounds.MELODY[:4]):
+        part = slice(round(sounds.NOTE * rate * number), round(sounds.NOTE * rate * (number + 1)))
+        pitch = sounds.LOWEST * 2 ** (semitones / 12)
+        assert harmonic_share(made[0, part], rate, pitch) > 0.6 > 1.5 * harmonic_share(clean[0, part], rate, pitch)
+    slow = torch.nn.functional.interpolate(course(clean, rate)[None, None], size=len(course(made, rate)), mode="linear")
+    assert torch.corrcoef(torch.stack([course(made, rate), slow[0, 0]]))[0, 1] > 0.7
+
+
+def harmonic_share(note, rate, pitch):
+    """Share of the energy up to the fourth harmonic that lies near one; of noise it is a fifth."""
+    power, heard = torch.fft.rfft(note).abs().square(), torch.fft.rfftfreq(len(note), 1 / rate) / pitch
+    power, heard = power[(heard > 0.5) & (heard < 4.5)], heard[(heard > 0.5) & (heard < 4.5)]
+    return float((power * ((heard - heard.round()).abs() < 0.1)).sum() / power.sum())
 
 
 def test_codecs_and_telephones_lose_pitches_and_keep_time(voice):
@@ -64,6 +84,7 @@ def course(sound, rate):
 def test_a_face_follows_changed_voices_and_not_other_sounds(voice, sample_face):
     figures = sounds.sound_figures(*voice, sample_face)
     assert figures["whispered_correlation"] > 0.6
+    assert figures["sung_correlation"] > 0.5
     assert figures["shouted_correlation"] > 0.6
     assert figures["noisy_10db_correlation"] > 0.6
     assert figures["noisy_0db_correlation"] > 0.4
