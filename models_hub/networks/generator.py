@@ -130,7 +130,6 @@ class FrameGenerator(nn.Module):
         source_points: Tensor,
         driving_points: Tensor,
         flow: Tensor,
-        hints: tuple[Tensor, Tensor, Tensor],
         colours: Tensor | None,
     ) -> Tensor | None:
         """What the mouth painter puts between the lips, in windows that `onto_frame` puts where the mouths are.
@@ -138,7 +137,6 @@ class FrameGenerator(nn.Module):
         Args:
             source: (B, 3, S, S) in 0..1.
             source_points, driving_points, flow: as for `hints`.
-            hints: of the same frames.
             colours: (B, COLOURS, 3), the `light` of the sources.
 
         Returns:
@@ -146,8 +144,7 @@ class FrameGenerator(nn.Module):
         """
         if colours is None:
             return None
-        shown = self.masks(hints)[1]
-        painted, weight = self.mouth.windows(source, source_points, driving_points, flow, shown, colours)
+        painted, weight = self.mouth.windows(source, source_points, driving_points, flow, colours)
         if hasattr(self, "detail"):
             painted, weight = self.detail.windows(source, driving_points, flow, painted, weight)
         return torch.cat([painted * weight, weight], dim=1)

@@ -99,6 +99,12 @@ def polygon_mask(points: Tensor, size: int | tuple[int, int], soft: float = 1.0)
     return F.pad((signed / soft).clamp(0, 1), (left, width - right, top, height - bottom))
 
 
+def polygon_area(points: Tensor) -> Tensor:
+    """Area of polygons (B, P, 2) whose corners go round clockwise as seen, (B,); 0 of those that go the other way."""
+    x, y = points.unbind(-1)
+    return ((x * y.roll(-1, 1) - x.roll(-1, 1) * y).sum(1) / 2).clamp(min=0)
+
+
 def inner_mouth_mask(points: Tensor, size: int | tuple[int, int], soft: float = 1.0) -> Tensor:
     """What shows between the lips, (B, 1, H, W): the polygon of points 60-67.
 

@@ -11,41 +11,26 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .blocks import join, sample
-from .landmark_motion import LOWER_INNER, UPPER_INNER, polygon_mask
+from .inner_lips import inner_outline
+from .landmark_motion import polygon_mask
 from .mouth_painter import COLUMNS, PLACES, ROWS, MouthWindow, block, drawn, inner_window, place_maps, square
 
 SOFT = 2.0  # fine pixels over which paint gives way to the lips
-STEPS = 4  # of the lips' curve, from landmark to landmark
-
-
-def curve(points: Tensor) -> Tensor:
-    """A smooth curve through points (B, n, 2), `STEPS` of its own for each of theirs: (B, STEPS (n - 1) + 1, 2).
-
-    Catmull and Rom, "A class of local interpolating splines", 1974.
-    """
-    a, b, c, d = torch.cat([points[:, :1], points, points[:, -1:]], dim=1).unfold(1, 4, 1)[:, :, None].unbind(-1)
-    t = torch.linspace(0, 1, STEPS + 1, device=points.device)[:-1, None]  # (STEPS, 1)
-    cubic = b + t / 2 * (c - a + t * (2 * a - 5 * b + 4 * c - d + t * (3 * (b - c) + d - a)))  # (B, n - 1, STEPS, 2)
-    return torch.cat([cubic.flatten(1, 2), points[:, -1:]], dim=1)
 
 
 def fine_inner_window(local: Tensor, soft: float = SOFT) -> Tensor:
     """The inner mouth, fading towards the lips over `soft` pixels, (B, 1, 4 ROWS, 4 COLUMNS).
 
-    Lips are round: as fine as this, a mouth between eight straight lines would be seen to have corners.
-
     Args:
         local: (B, 68, 2) in -1..1 of the window.
         soft: see above.
     """
-    upper, lower = (curve(square(local)[:, list(lip)]) for lip in (UPPER_INNER, LOWER_INNER))
-    return drawn(polygon_mask(torch.cat([upper, lower[:, 1:-1].flip(1)], dim=1), 4 * COLUMNS, soft))
+    return drawn(polygon_mask(inner_outline(square(local)), 4 * COLUMNS, soft))
 
 
 def fine_places(local: Tensor, fine_inner: Tensor) -> Tensor:
-    """`place_maps` at twice the cells, (B, 5, 2 ROWS, 2 COLUMNS), the inner mouth as round as in `fine_inner`."""
-    places = place_maps(local, 2)
-    return torch.cat([places[:, :-2], F.avg_pool2d(fine_inner, 2), places[:, -1:]], dim=1)
+    """`place_maps` at twice the cells, (B, 5, 2 ROWS, 2 COLUMNS); `fine_inner`: as of `fine_inner_window`."""
+    return place_maps(local, 2, F.avg_pool2d(fine_inner, 2))
 
 
 class MouthDetail(nn.Module):
@@ -99,7 +84,7 @@ class MouthDetail(nn.Module):
             places = fine_places(local, fine_inner)
             there = sample(flow.permute(0, 3, 1, 2), window.grid(4 * ROWS, 4 * COLUMNS)).permute(0, 2, 3, 1)
             lips = sample(source, there) * (1 - fine_inner)
-        # How much of the paint is used, whatever the lips' edge, and a little beyond it: the curve lies outside.
+        # How much of the paint is used, whatever the lips' edge, and a little beyond it.
         used = F.avg_pool2d(weight, 5, 1, 2) / F.avg_pool2d(inner, 5, 1, 2).clamp(min=1e-3)
         used = F.interpolate(used, scale_factor=2, mode="bilinear").clamp(0, 1)
         return self(painted, lips, places), fine_inner * used

@@ -15,7 +15,8 @@ from torch.nn import functional as F
 from .blocks import join, resize, sample
 from .density import cell_centres
 from .ibug68 import INNER_LIPS, LEFT_EYE, LIPS, OUTER_LIPS, RIGHT_EYE
-from .landmark_motion import mouth_coordinates, polygon_mask
+from .inner_lips import inner_outline
+from .landmark_motion import mouth_coordinates, polygon_area, polygon_mask
 
 WIDE, HIGH = 1.28, 0.96
 """Sides of the window, in eye distances or widths of the mouth, whichever is more."""
@@ -35,6 +36,7 @@ COLOUR_SIZE = 128
 PLACES = 5  # maps of `place_maps`
 SHAPE_POINTS = (*LIPS, 8, 30, 33, 27)
 KEPT = 4.0  # a source's teeth are kept while its mouth grows to this many times its area (in training: to 1)
+SHOWN_SIZE = 128  # cells along a side of the mask of the source's own inner mouth
 SOFT = 1.5  # pixels of the window over which paint gives way to the lips
 
 
@@ -117,19 +119,36 @@ def drawn(maps: Tensor) -> Tensor:
     return maps[:, :, top : top + rows]
 
 
-def place_maps(local: Tensor, scale: int = 1) -> Tensor:
+def place_maps(local: Tensor, scale: int = 1, inner: Tensor | None = None) -> Tensor:
     """What the landmarks say of every cell: `mouth_coordinates`, inside of the inner lips, of the outer lips.
 
     Args:
         local: (B, 68, 2) in -1..1 of the window.
         scale: cells to one of the painter's, along each side.
+        inner: (B, 1, scale ROWS, scale COLUMNS), the inside of the inner lips, where it is known already.
 
     Returns:
         (B, 5, scale ROWS, scale COLUMNS).
     """
     points, columns = square(local), scale * COLUMNS
-    masks = [polygon_mask(points[:, list(lips)], columns) for lips in (INNER_LIPS, OUTER_LIPS)]
-    return drawn(torch.cat([mouth_coordinates(points, columns), *masks], dim=1))
+    if inner is None:
+        inner = drawn(polygon_mask(inner_outline(points), columns))
+    outer = drawn(polygon_mask(points[:, list(OUTER_LIPS)], columns))
+    return torch.cat([drawn(mouth_coordinates(points, columns)), inner, outer], dim=1)
+
+
+def shown_at(source_points: Tensor, driving_points: Tensor, there: Tensor) -> Tensor:
+    """How much of the inner mouth the warped source can show, (B, 1, h, w) in 0..1.
+
+    A slit that is stretched over a wide mouth counts only by the share of its area.
+
+    Args:
+        source_points, driving_points: (1 or B, 68, 2) and (B, 68, 2) in -1..1 of the same square.
+        there: (B, h, w, 2), places of the source in -1..1 that are seen.
+    """
+    source, driving = (inner_outline(points.float()) for points in (source_points, driving_points))
+    share = (polygon_area(source) / polygon_area(driving).clamp(min=1e-6)).clamp(max=1)[:, None, None, None]
+    return share * sample(polygon_mask(source, SHOWN_SIZE).expand(len(there), -1, -1, -1), there)
 
 
 def shape_code(local: Tensor) -> Tensor:
@@ -146,7 +165,7 @@ def block(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
 
 def inner_window(local: Tensor, soft: float = SOFT) -> Tensor:
     """The inner mouth, fading towards the lips over `soft` pixels, (B, 1, 2 ROWS, 2 COLUMNS)."""
-    return drawn(polygon_mask(square(local)[:, list(INNER_LIPS)], 2 * COLUMNS, soft))
+    return drawn(polygon_mask(inner_outline(square(local)), 2 * COLUMNS, soft))
 
 
 class MouthPainter(nn.Module):
@@ -218,7 +237,6 @@ class MouthPainter(nn.Module):
         source_points: Tensor,
         driving_points: Tensor,
         flow: Tensor,
-        shown: Tensor,
         colours: Tensor,
     ) -> tuple[Tensor, Tensor]:
         """Paint the mouths of frames, in their windows.
@@ -227,7 +245,6 @@ class MouthPainter(nn.Module):
             source: (B, 3, S, S) in 0..1.
             source_points, driving_points: (B, 68, 2) in -1..1.
             flow: (B, h, w, 2) from driving to source.
-            shown: (B, 1, h, w), how much of the inner mouth the warped source can show (`generator.mouth_masks`).
             colours: (B, COLOURS, 3), `face_colours` of the sources.
 
         Returns:
@@ -237,7 +254,8 @@ class MouthPainter(nn.Module):
             window = MouthWindow(driving_points)
             local, grid = window.to_window(driving_points.float()), window.grid(2 * ROWS, 2 * COLUMNS)
             there = sample(flow.permute(0, 3, 1, 2), grid).permute(0, 2, 3, 1)
-            warped, shown = sample(source, there), (KEPT * sample(shown, grid)).clamp(max=1)
+            warped = sample(source, there)
+            shown = (KEPT * shown_at(source_points, driving_points, there)).clamp(max=1)
             own = sample(source, MouthWindow(source_points).grid(2 * ROWS, 2 * COLUMNS))
         return self.weighted(warped, own, local, colours, shown)
 

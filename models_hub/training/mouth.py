@@ -235,6 +235,8 @@ class Trainer:
         real = parts["real"]
         made, painted = compose(self.painter, parts, local, shown)
         if arguments.critic:
+            # A critic looks for what is between the lips if windows are alike around them.
+            real = parts["base"] + inner_window(local) * (real - parts["base"])
             answers = [compose(calm, parts, local, shown)[1] for calm in self.calm]
             terms = {"coarse": coarse_distance(painted, torch.stack(answers).mean(0), local)}
             terms |= self.critic.requires_grad_(False).judge(made, real, local)

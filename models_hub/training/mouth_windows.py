@@ -19,7 +19,7 @@ from ..errors import ArticulateError
 from ..networks.blocks import sample, warp
 from ..networks.generator import FrameGenerator
 from ..networks.ibug68 import LIPS, MIRROR
-from ..networks.mouth_painter import COLUMNS, ROWS, MouthWindow, face_colours
+from ..networks.mouth_painter import COLUMNS, ROWS, MouthWindow, face_colours, shown_at
 from ..networks.warper import MemoryWarper
 from ..stages.face import locate_face
 from ..stages.landmark_predictor import neutral_points
@@ -103,7 +103,7 @@ class Gatherer:
     def frames(
         self, source: Tensor, source_points: Tensor, points: Tensor, window: Window
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Warped sources and made frames (n, 3, S, S), and what of the mouths is shown (n, 1, S/2, S/2)."""
+        """Warped sources and made frames (n, 3, S, S), and the flow (n, h, w, 2)."""
         count, size, cut = len(points), source.shape[-1], window.cut
         spread = self.warper.encode(source, source_points).repeat(count)
         flow, occlusion = self.warper.flow(spread, points)
@@ -113,15 +113,17 @@ class Gatherer:
         painted, shaded, blend = self.generator(features, tuple(map(cut, hints)), cut(warped))
         made = warped.clone()
         cut(made).copy_(blend * shaded + (1 - blend) * painted)
-        return warped, made, self.generator.masks(hints)[1]
+        return warped, made, flow
 
     def add(self, source: Tensor, source_points: Tensor, real: Tensor, points: Tensor, person: str) -> None:
         """Drive a source (1, 3, S, S) with points (1, 68, 2) to real frames (n, 3, S, S) with points (n, 68, 2)."""
-        warped, made, shown = self.frames(source, source_points, points, lips_window(points))
+        warped, made, flow = self.frames(source, source_points, points, lips_window(points))
         windows, own = MouthWindow(points), MouthWindow(source_points)
         grid, many = windows.grid(2 * ROWS, 2 * COLUMNS), (len(points), -1, -1)
-        pictures = {"warped": warped, "base": made, "real": real, "shown": shown}
+        pictures = {"warped": warped, "base": made, "real": real}
         part = {name: as_bytes(sample(frames, grid)) for name, frames in pictures.items()}
+        there = sample(flow.permute(0, 3, 1, 2), grid).permute(0, 2, 3, 1)
+        part["shown"] = as_bytes(shown_at(source_points, points, there))
         part["own"] = as_bytes(sample(source, own.grid(2 * ROWS, 2 * COLUMNS))).expand(*many, -1)
         part["local"] = windows.to_window(points)
         part["source_local"] = own.to_window(source_points).expand(many)

@@ -77,7 +77,7 @@ def render(
         hints = generator.hints(spread.points, points[painted], flow[painted], size)
         light = generator.light(source, source_points)
         light = None if light is None else light.repeat_interleave(each, 0)
-    mouth = generator.paint_mouth(spread.image, spread.points, points[painted], flow[painted].detach(), hints, light)
+    mouth = generator.paint_mouth(spread.image, spread.points, points[painted], flow[painted].detach(), light)
     grid = cut(resize(flow[painted].permute(0, 3, 1, 2), (size, size))).permute(0, 2, 3, 1)
     part = sample(spread.image, grid)
     mouth = None if mouth is None else cut(onto_frame(mouth, points[painted], size))

@@ -7,6 +7,7 @@ from articulate.models_hub.networks.landmark_motion import (
     LandmarkMotion,
     inner_mouth_mask,
     mouth_coordinates,
+    polygon_area,
     polygon_mask,
 )
 
@@ -50,6 +51,8 @@ def test_polygon_area():
     square = torch.tensor([[[-0.5, -0.5], [0.5, -0.5], [0.5, 0.5], [-0.5, 0.5]]])
     mask = polygon_mask(square, 64, soft=0.01)
     assert abs(float(mask.mean()) - 0.25) < 0.01
+    torch.testing.assert_close(polygon_area(square), torch.ones(1))
+    assert polygon_area(square.flip(1)) == 0  # turned inside out
 
 
 def test_polygons_are_drawn_wherever_they_lie():

@@ -6,7 +6,8 @@ from articulate.models_hub.architectures import recognise
 from articulate.models_hub.networks.blocks import sample
 from articulate.models_hub.networks.generator import FrameGenerator, lay_over
 from articulate.models_hub.networks.ibug68 import INNER_LIPS, MIRROR
-from articulate.models_hub.networks.landmark_motion import inner_mouth_mask
+from articulate.models_hub.networks.inner_lips import inner_outline
+from articulate.models_hub.networks.landmark_motion import polygon_mask
 from articulate.models_hub.networks.mouth_painter import (
     BRIGHTNESS,
     COLOUR_REGIONS,
@@ -16,8 +17,10 @@ from articulate.models_hub.networks.mouth_painter import (
     MouthPainter,
     MouthWindow,
     face_colours,
+    inner_window,
     onto_frame,
     place_maps,
+    shown_at,
     without_grid,
 )
 
@@ -85,34 +88,48 @@ def test_colours_are_sorted_and_know_no_left_and_right(own_points):
     torch.testing.assert_close(face_colours(image.flip(-1), mirrored), code, atol=0.03, rtol=0)
 
 
-def painted(painter, image, source_points, points, shown):
+def painted(painter, image, source_points, points):
     flow = torch.nn.functional.affine_grid(
         torch.eye(2, 3).expand(len(points), -1, -1), [len(points), 1, 32, 32], align_corners=False
     )
     many = (len(points), -1, -1)
     colours = face_colours(image, source_points).expand(many)
-    return painter.windows(image.expand(*many, -1), source_points.expand(many), points, flow, shown, colours)
+    return painter.windows(image.expand(*many, -1), source_points.expand(many), points, flow, colours)
 
 
 def test_paint_stays_between_the_lips(painter, own_points):
     points = own_points[None].repeat(2, 1, 1)
     points[0, [61, 62, 63], 1] = points[0, [67, 66, 65], 1]  # closed
     points[1, [65, 66, 67], 1] += 0.12
-    colours, weight = painted(painter, picture(), own_points[None], points, torch.zeros(2, 1, 64, 64))
+    colours, weight = painted(painter, picture(), own_points[None], points)
     assert colours.shape == (2, 3, 2 * ROWS, 2 * COLUMNS)
     assert weight[0].max() < 0.1  # a slit narrower than a pixel
     assert weight[1].max() == 1
     frame = onto_frame(torch.cat([colours * weight, weight], dim=1), points, 128)
-    grown = torch.nn.functional.max_pool2d((inner_mouth_mask(points, 128) > 0).float(), 3, 1, 1)
+    grown = torch.nn.functional.max_pool2d((polygon_mask(inner_outline(points), 128) > 0).float(), 3, 1, 1)
     assert (frame[1] * (1 - grown[1])).max() < 1e-5  # rounding of cubic interpolation
 
 
 def test_what_the_source_shows_may_be_kept(painter, own_points):
-    points = own_points[None].clone()
-    points[:, [65, 66, 67], 1] += 0.12
-    hidden = painted(painter, picture(), points, points, torch.zeros(1, 1, 64, 64))[1]
-    shown = painted(painter, picture(), points, points, torch.ones(1, 1, 64, 64))[1]
+    opened, closed = own_points[None].clone(), own_points[None].clone()
+    opened[:, [65, 66, 67], 1] += 0.12
+    closed[:, [61, 62, 63]] = closed[:, [67, 66, 65]]
+    hidden = painted(painter, picture(), closed, opened)[1]
+    shown = painted(painter, picture(), opened, opened)[1]
     assert (shown <= hidden).all() and shown.sum() < hidden.sum()
+
+
+def test_an_open_mouth_shows_itself_and_a_slit_next_to_nothing(own_points):
+    """Nothing moves: all between the lips is shown, by an open mouth wholly, by a slit as far as it is wide."""
+    opened, slit = own_points[None].clone(), own_points[None].clone()
+    opened[:, [65, 66, 67], 1] += 0.12
+    slit[:, [61, 62, 63]] = slit[:, [67, 66, 65]]
+    slit[:, [65, 66, 67], 1] += 0.012
+    window = MouthWindow(opened)
+    grid, inner = window.grid(2 * ROWS, 2 * COLUMNS), inner_window(window.to_window(opened))
+    whole, little = shown_at(opened, opened, grid), shown_at(slit, opened, grid)
+    assert whole.max() == 1 and (whole - inner).abs().mean() < 0.02
+    assert 0 < little.max() < 0.15
 
 
 def test_frames_do_not_depend_on_their_neighbours(own_points):
