@@ -200,6 +200,24 @@ def test_what_a_critic_made_is_mixed_with_the_calm_painter(cache, tmp_path, shar
     assert moved > 1e-6
 
 
+def test_a_critic_sees_windows_that_are_alike_around_the_lips(cache, tmp_path, monkeypatch):
+    monkeypatch.setattr(mouth, "OPEN_FROM", 0.0)
+    mouth.run(arguments(tmp_path / "first", cache))
+    seen, original = [], mouth.MouthCritic.loss
+
+    def loss(self, made, real, local):
+        seen.append((made, real, inner_window(local) > 0))
+        return original(self, made, real, local)
+
+    monkeypatch.setattr(mouth.MouthCritic, "loss", loss)
+    mouth.run(arguments(tmp_path / "second", cache, critic=0.5, start=[tmp_path / "first" / "checkpoint.pt"]))
+    assert len(seen) == 4
+    for made, real, inside in seen:
+        difference = (made - real).abs()
+        assert (difference * ~inside).max() == 0
+        assert (difference * inside).max() > 0.05
+
+
 @pytest.mark.parametrize("share", [-0.1, 1.5])
 def test_no_more_than_all_of_a_painter_is_taken(cache, tmp_path, share):
     with pytest.raises(InputError, match="--share is"):
