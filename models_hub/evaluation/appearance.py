@@ -91,9 +91,14 @@ def clip_ratios(
     }
 
 
+def squared_laplacian(frames: Tensor) -> Tensor:
+    """Edges of the brightness of frames (N, 3, h, w), (N, 1, h, w)."""
+    return F.conv2d(frames.mean(1, keepdim=True), LAPLACIAN, padding=1).square()
+
+
 def sharpness(frames: Tensor, points: Tensor, region: range) -> float:
     """Mean squared Laplacian of the brightness of (T, 3, S, S) inside the box of some of points (T, 68, 2)."""
-    edges = F.conv2d(frames.mean(1, keepdim=True), LAPLACIAN, padding=1).square()[:, 0]
+    edges = squared_laplacian(frames)[:, 0]
     boxes = [region_box(mark, frames.shape[-1], region) for mark in points]
     return float(
         np.mean([float(edge[rows, columns].mean()) for edge, (rows, columns) in zip(edges, boxes, strict=True)])

@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from ..errors import InputError
 from ..stages.compose import compose_frames
@@ -15,7 +14,7 @@ from ..stages.generator import generate_stream
 from ..stages.landmark_predictor import predict_landmarks
 from ..stages.warper import warp_stream
 from ..types import Face, Landmarks, Progress
-from .appearance import LAPLACIAN
+from .appearance import squared_laplacian
 from .faces import faces_in
 from .intervals import each, geometric_mean, interval
 from .outside import read_pictures, voice
@@ -82,5 +81,5 @@ def cheek_boxes(face: Face) -> list[tuple[slice, slice]]:
 
 def energy(picture: Tensor, boxes: list[tuple[slice, slice]]) -> float:
     """Mean squared Laplacian of the brightness of a picture (H, W, 3) in some boxes."""
-    edges = F.conv2d(picture.mean(-1)[None, None], LAPLACIAN, padding=1)[0, 0].square()
+    edges = squared_laplacian(picture.movedim(-1, 0)[None])[0, 0]
     return float(torch.cat([edges[rows, columns].flatten() for rows, columns in boxes]).mean())

@@ -31,7 +31,7 @@ CODECS = {"mp3_16k": ("libmp3lame", "mp3", 16_000), "opus_6k": ("libopus", "ogg"
 
 
 def changed_voices(voice: Tensor, rate: int) -> dict[str, Tensor]:
-    """The same words in other ways; each (1, S) as the voice, or slower.
+    """The same words in other ways; each (1, S) as the voice.
 
     Args:
         voice: (1, S) samples of clean speech.
@@ -41,7 +41,6 @@ def changed_voices(voice: Tensor, rate: int) -> dict[str, Tensor]:
     level = loudness(voice)
     return {
         "whispered": whispered(voice, rate),
-        "sung": sung(voice, rate),
         "shouted": (voice * 10 ** (SHOUT_DB / 20)).clamp(-1, 1),
         "noisy_10db": voice + noise * level * 10 ** (-10 / 20),
         "noisy_0db": voice + noise * level,
@@ -114,6 +113,11 @@ def spectral_envelope(voice: Tensor, rate: int) -> Tensor:
     return F.avg_pool1d(loud, 9, 1, 4, count_include_pad=False).T[None]
 
 
+def at_pace(values: Tensor, count: int) -> Tensor:
+    """Values (n,) of a slower or faster recording at the `count` times of another."""
+    return F.interpolate(values[None, None], size=count, mode="linear")[0, 0]
+
+
 def telephone(voice: Tensor, rate: int) -> Tensor:
     """(1, S): nothing but the frequencies that telephones transmit."""
     spectrum, pitch = torch.fft.rfft(voice), torch.fft.rfftfreq(voice.shape[1], 1 / rate)
@@ -160,8 +164,9 @@ def sound_figures(waveform: Tensor, rate: int, face: Face) -> dict[str, float]:
         face: whose mouth moves.
 
     Returns:
-        For each of `changed_voices` and `coded_voices`, `<name>_correlation` of the mouth's opening with that of the
-        clean voice; for each of `other_sounds`, `<name>_opening`, the widest opening over the widest of the clean one.
+        For "sung" and each of `changed_voices` and `coded_voices`, `<name>_correlation` of the mouth's opening with
+        that of the clean voice; for each of `other_sounds`, `<name>_opening`, the widest opening over the widest of the
+        clean one.
     """
 
     def mouth(sound: Tensor, rate: int) -> Tensor:
@@ -170,13 +175,13 @@ def sound_figures(waveform: Tensor, rate: int, face: Face) -> dict[str, float]:
     voice = waveform.mean(0, keepdim=True)
     clean = mouth(voice, rate)
     changed = {name: (sound, rate) for name, sound in changed_voices(voice, rate).items()}
-    figures = {}
+    answers = {"sung": at_pace(mouth(sung(voice, rate), rate), len(clean))}
     for name, sound in (changed | coded_voices(voice, rate)).items():
-        answer = mouth(*sound)
-        if name == "sung":
-            answer = F.interpolate(answer[None, None], size=len(clean), mode="linear")[0, 0]
-        answer = answer[: len(clean)]  # a codec may add a little at the end
-        figures[f"{name}_correlation"] = correlation(answer.double().numpy(), clean[: len(answer)].double().numpy())
+        answers[name] = mouth(*sound)[: len(clean)]  # a codec may add a little at the end
+    figures = {
+        f"{name}_correlation": correlation(answer.double().numpy(), clean[: len(answer)].double().numpy())
+        for name, answer in answers.items()
+    }
     widest = max(float(clean.max()), 1e-6)
     for name, sound in other_sounds(voice.shape[1], rate).items():
         figures[f"{name}_opening"] = float(mouth(sound, rate).max()) / widest

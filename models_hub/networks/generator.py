@@ -136,7 +136,7 @@ class FrameGenerator(nn.Module):
 
         Args:
             source: (B, 3, S, S) in 0..1.
-            source_points, driving_points, flow: as for `hints`.
+            source_points, driving_points, flow: as for `hints`; one source's points are enough for all frames.
             colours: (B, COLOURS, 3), the `light` of the sources.
 
         Returns:

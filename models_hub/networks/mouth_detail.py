@@ -11,21 +11,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .blocks import join, sample
-from .inner_lips import inner_outline
-from .landmark_motion import polygon_mask
-from .mouth_painter import COLUMNS, PLACES, ROWS, MouthWindow, block, drawn, inner_window, place_maps, square
+from .mouth_painter import COLUMNS, PLACES, ROWS, MouthWindow, block, inner_window, place_maps
 
 SOFT = 2.0  # fine pixels over which paint gives way to the lips
 
 
 def fine_inner_window(local: Tensor, soft: float = SOFT) -> Tensor:
-    """The inner mouth, fading towards the lips over `soft` pixels, (B, 1, 4 ROWS, 4 COLUMNS).
-
-    Args:
-        local: (B, 68, 2) in -1..1 of the window.
-        soft: see above.
-    """
-    return drawn(polygon_mask(inner_outline(square(local)), 4 * COLUMNS, soft))
+    """`inner_window` at twice the painter's resolution, (B, 1, 4 ROWS, 4 COLUMNS)."""
+    return inner_window(local, soft, 4)
 
 
 def fine_places(local: Tensor, fine_inner: Tensor) -> Tensor:

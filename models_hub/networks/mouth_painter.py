@@ -132,7 +132,7 @@ def place_maps(local: Tensor, scale: int = 1, inner: Tensor | None = None) -> Te
     """
     points, columns = square(local), scale * COLUMNS
     if inner is None:
-        inner = drawn(polygon_mask(inner_outline(points), columns))
+        inner = inner_window(local, 1.0, scale)
     outer = drawn(polygon_mask(points[:, list(OUTER_LIPS)], columns))
     return torch.cat([drawn(mouth_coordinates(points, columns)), inner, outer], dim=1)
 
@@ -163,9 +163,15 @@ def block(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
     return nn.Sequential(convolution, nn.GroupNorm(8, outputs), nn.SiLU(inplace=True))
 
 
-def inner_window(local: Tensor, soft: float = SOFT) -> Tensor:
-    """The inner mouth, fading towards the lips over `soft` pixels, (B, 1, 2 ROWS, 2 COLUMNS)."""
-    return drawn(polygon_mask(inner_outline(square(local)), 2 * COLUMNS, soft))
+def inner_window(local: Tensor, soft: float = SOFT, scale: int = 2) -> Tensor:
+    """The inner mouth, fading towards the lips over `soft` pixels, (B, 1, scale ROWS, scale COLUMNS).
+
+    Args:
+        local: (B, 68, 2) in -1..1 of the window.
+        soft: see above.
+        scale: pixels to one of the painter's cells, along each side.
+    """
+    return drawn(polygon_mask(inner_outline(square(local)), scale * COLUMNS, soft))
 
 
 class MouthPainter(nn.Module):
@@ -243,7 +249,8 @@ class MouthPainter(nn.Module):
 
         Args:
             source: (B, 3, S, S) in 0..1.
-            source_points, driving_points: (B, 68, 2) in -1..1.
+            source_points: (B, 68, 2) in -1..1; (1, 68, 2) of one source for all frames.
+            driving_points: (B, 68, 2) in -1..1.
             flow: (B, h, w, 2) from driving to source.
             colours: (B, COLOURS, 3), `face_colours` of the sources.
 
@@ -256,7 +263,8 @@ class MouthPainter(nn.Module):
             there = sample(flow.permute(0, 3, 1, 2), grid).permute(0, 2, 3, 1)
             warped = sample(source, there)
             shown = (KEPT * shown_at(source_points, driving_points, there)).clamp(max=1)
-            own = sample(source, MouthWindow(source_points).grid(2 * ROWS, 2 * COLUMNS))
+            own = sample(source[: len(source_points)], MouthWindow(source_points).grid(2 * ROWS, 2 * COLUMNS))
+            own = own.expand(len(source), -1, -1, -1)
         return self.weighted(warped, own, local, colours, shown)
 
 

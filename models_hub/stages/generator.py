@@ -110,10 +110,10 @@ def generate_stream(
             count = len(chunk.points)
             generator = run.load(network, count * FRAME_BYTES)
             with torch.inference_mode():
-                source, known = crop.expand(count, -1, -1, -1), source_points.expand(count, -1, -1)
+                source = crop.expand(count, -1, -1, -1)
                 hints = generator.hints(source_points[None], chunk.points, chunk.flow, warped.size)
                 light = None if colours is None else colours.expand(count, -1, -1)
-                mouth = generator.paint_mouth(source, known, chunk.points, chunk.flow, light)
+                mouth = generator.paint_mouth(source, source_points[None], chunk.points, chunk.flow, light)
                 cut, size = chunk.window.cut, warped.size
                 moved = warp(source, chunk.flow, "bicubic", cut).clamp_(0, 1)
                 with precision(place):

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..errors import InputError
-from ..evaluation.appearance import LAPLACIAN
+from ..evaluation.appearance import squared_laplacian
 from ..loading import EMBEDDED, load_network
 from ..networks.blocks import sample
 from ..networks.density import cell_centres
@@ -154,8 +154,7 @@ def varied(mouths: SharpMouths, random: torch.Generator) -> SharpMouths:
 
 def edges(real: Tensor, inner: Tensor) -> Tensor:
     """Mean squared Laplacian of the brightness of windows (N, 3, h, w) where `inner` (N, 1, h, w) says, (N,)."""
-    energy = F.conv2d(real.mean(1, keepdim=True), LAPLACIAN, padding=1).square()
-    return (energy * inner).sum((1, 2, 3)) / inner.sum((1, 2, 3)).clamp(min=1)
+    return (squared_laplacian(real) * inner).sum((1, 2, 3)) / inner.sum((1, 2, 3)).clamp(min=1)
 
 
 def edge_energy(mouths: SharpMouths) -> Tensor:

@@ -22,7 +22,7 @@ def decibels(ratio):
 def test_changed_voices_are_what_they_are_called(voice):
     clean, rate = voice
     made = sounds.changed_voices(clean, rate)
-    assert all(sound.shape == clean.shape for name, sound in made.items() if name != "sung")
+    assert all(sound.shape == clean.shape for sound in made.values())
     for name, wanted in (("noisy_10db", 10), ("noisy_0db", 0)):
         ratio = sounds.loudness(clean) / sounds.loudness(made[name] - clean)
         assert decibels(ratio) == pytest.approx(wanted, abs=0.2)
